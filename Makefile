@@ -1,0 +1,57 @@
+# The commands of the project. Each is one line; what they do stands in ansible/, bin/ and tests/.
+# A file .env (see .env.example) may name ports, another stack and more.
+-include .env
+export
+
+STACK_NAME ?= covertype
+
+.DEFAULT_GOAL := help
+.PHONY: help up plan verify status credentials down destroy rollback test lint unit iac e2e
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+.venv/.complete: requirements/control.txt
+	@bin/bootstrap .venv requirements/control.txt
+
+.venv-dev/.complete: requirements/dev.txt
+	@bin/bootstrap .venv-dev requirements/dev.txt
+
+up: .venv/.complete ## everything, from a fresh machine to a prediction
+	@bin/playbook site
+
+plan: .venv/.complete ## what `make up` would change; changes nothing
+	@bin/plan
+
+verify: .venv/.complete ## read-only checks of the running stack
+	@bin/playbook verify
+
+status: .venv/.complete ## each service: state, health, URL, version; the model in Production
+	@bin/playbook status
+
+credentials: ## users and passwords of the UIs, on the terminal only
+	@bin/credentials
+
+down: .venv/.complete ## containers and networks gone, data kept
+	@bin/playbook teardown
+
+destroy: .venv/.complete ## everything of the stack gone, data and secrets too (asks first; YES=1 does not)
+	@bin/destroy
+
+rollback: .venv/.complete ## the previous Production version is Production again
+	@bin/playbook rollback
+
+test: ## everything that proves the project
+	@bin/test
+
+lint: .venv-dev/.complete ## style, types, syntax of every language here
+	@bin/lint
+
+unit: .venv/.complete ## fast tests, inside the images that ship
+	@bin/unit
+
+iac: .venv-dev/.complete ## Terraform and Ansible alone, without a stack
+	@bin/iac
+
+e2e: .venv/.complete .venv-dev/.complete ## a second stack, from nothing to a prediction in a browser and back to nothing
+	@.venv-dev/bin/pytest tests/stack

@@ -1,0 +1,82 @@
+"""The edge towards clients: how a body is read, and how what is wrong with it is said."""
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic_core import from_json
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# A batch can be wrong in 120,000 places; an answer that lists them all would help nobody and cost much.
+MOST_ERRORS = 1_000
+
+
+class _JsonRequest(Request):
+    async def json(self) -> Any:
+        """Parse strictly: no NaN, no infinities, bounded depth; faster than the standard library."""
+        try:
+            return from_json(await self.body(), allow_inf_nan=False)
+        except ValueError as error:
+            # The kind of error that FastAPI answers with 422.
+            raise json.JSONDecodeError(str(error), "", 0) from error
+
+
+class JsonRoute(APIRoute):
+    """A route whose JSON body is parsed strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the usual handler."""
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            return await handle(_JsonRequest(request.scope, request.receive))
+
+        return handle_strictly
+
+
+class BodyLimit:
+    """Refuse a body that is too long: by its declared length before it is read, else as soon as its bytes show it."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        """Wrap `app`; `limit` is in bytes."""
+        self._app = app
+        self._limit = limit
+        self._detail = f"The body is larger than {limit} bytes"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is short enough."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and int(declared) > self._limit:
+            await JSONResponse({"detail": self._detail}, 413)(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._limit:
+                raise HTTPException(413, self._detail)
+            return message
+
+        await self._app(scope, receive_counted, send)
+
+
+async def refuse_invalid(_request: Request, error: Exception) -> JSONResponse:
+    """Answer a RequestValidationError in FastAPI's shape, every wrong field with what is allowed."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    # Without the refused value: it may be huge, or something that JSON cannot say.
+    found = [{key: item[key] for key in ("type", "loc", "msg")} for item in error.errors()]
+    rest = len(found) - MOST_ERRORS
+    if rest > 0:
+        found[MOST_ERRORS:] = [{"type": "too_many_errors", "loc": ["body"], "msg": f"{rest} more errors"}]
+    return JSONResponse({"detail": found}, 422)

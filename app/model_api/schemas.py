@@ -1,0 +1,158 @@
+"""What goes in and out over HTTP. Ranges and categories come from the library's contract, written once."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from covertype import contract
+from covertype.registry import ModelVersion
+from model_api.serving import ServingModel
+
+ModelName = Annotated[
+    str | None, Field(description="Name of a registered model, as /listar_modelos gives it; default: the only one")
+]
+
+
+class _Strict(BaseModel):
+    """Nothing is guessed: unknown fields, and text or booleans in the place of numbers, are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _measured(name: str) -> Any:
+    limits = contract.RANGES[name]
+    return Field(ge=limits.minimum, le=limits.maximum, description=f"{limits.description} ({limits.unit})")
+
+
+class _Category:
+    """One of the values that the contract lists for a column; an error names them all."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.literal_schema(list(contract.CATEGORIES[self.column]))
+
+
+class Observation(_Strict):
+    """The 12 features of one cell of the forest, in the order of the contract."""
+
+    Elevation: int = _measured("Elevation")
+    Aspect: int = _measured("Aspect")
+    Slope: int = _measured("Slope")
+    Horizontal_Distance_To_Hydrology: int = _measured("Horizontal_Distance_To_Hydrology")
+    Vertical_Distance_To_Hydrology: int = _measured("Vertical_Distance_To_Hydrology")
+    Horizontal_Distance_To_Roadways: int = _measured("Horizontal_Distance_To_Roadways")
+    Hillshade_9am: int = _measured("Hillshade_9am")
+    Hillshade_Noon: int = _measured("Hillshade_Noon")
+    Hillshade_3pm: int = _measured("Hillshade_3pm")
+    Horizontal_Distance_To_Fire_Points: int = _measured("Horizontal_Distance_To_Fire_Points")
+    Wilderness_Area: Annotated[str, _Category("Wilderness_Area")] = Field(
+        description=contract.CATEGORY_DESCRIPTIONS["Wilderness_Area"]
+    )
+    Soil_Type: Annotated[str, _Category("Soil_Type")] = Field(description=contract.CATEGORY_DESCRIPTIONS["Soil_Type"])
+
+    def features(self) -> dict[str, int | str]:
+        """The 12 values by column."""
+        return {name: getattr(self, name) for name in contract.FEATURES}
+
+
+class PredictRequest(Observation):
+    """One observation and, optionally, the model to ask."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [dict(contract.EXAMPLE)]})
+
+    model: ModelName = None
+
+
+class BatchRequest(_Strict):
+    """Many observations for one vectorised prediction."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"records": [dict(contract.EXAMPLE)]}]})
+
+    records: list[Observation] = Field(min_length=1, max_length=10_000)
+    model: ModelName = None
+
+
+class Prediction(BaseModel):
+    """The class of one observation, as one version of the model sees it."""
+
+    prediction: int = Field(ge=0, le=6, description="Cover_Type")
+    label: str = Field(description="Name of the class")
+    probabilities: dict[str, float] = Field(description="Of every class, by its name; they add up to 1")
+    model_version: str = Field(description="The version that computed this prediction")
+    prediction_id: str = Field(description="A random UUID")
+
+
+class BatchAnswer(BaseModel):
+    """Predictions in the order of the records, all of one version."""
+
+    predictions: list[Prediction]
+    model_version: str
+
+
+class AvailableModels(BaseModel):
+    """Names of the registered models that have a Production version."""
+
+    modelos_disponibles: list[str]
+
+
+class ServingVersion(BaseModel):
+    """The version that answers now."""
+
+    name: str
+    version: str
+    run_id: str
+    loaded_at: datetime
+    metrics: dict[str, float]
+    problem: str | None = Field(description="Why this may not be the Production version of the moment, if so")
+
+    @classmethod
+    def of(cls, model: ServingModel, problem: str | None) -> "ServingVersion":
+        """Describe the model that serves."""
+        registered = model.registered
+        return cls(
+            name=registered.name,
+            version=str(registered.version),
+            run_id=registered.run_id,
+            loaded_at=model.loaded_at,
+            metrics=dict(registered.metrics),
+            problem=problem,
+        )
+
+
+class RegisteredVersion(BaseModel):
+    """A version in the registry."""
+
+    name: str
+    version: str
+    stage: str
+    aliases: list[str]
+    metrics: dict[str, float]
+    created: datetime
+
+    @classmethod
+    def of(cls, version: ModelVersion) -> "RegisteredVersion":
+        """Describe a version as the registry has it."""
+        return cls(
+            name=version.name,
+            version=str(version.version),
+            stage=version.stage,
+            aliases=list(version.aliases),
+            metrics=dict(version.metrics),
+            created=version.created,
+        )
+
+
+class Status(BaseModel):
+    """A sign of life."""
+
+    status: str
+
+
+class Detail(BaseModel):
+    """Why there is no answer."""
+
+    detail: str

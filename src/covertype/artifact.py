@@ -1,0 +1,87 @@
+"""A model as it lies in MLflow: how it is written, and how it is read back without trusting what it says
+about itself.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import skops.io
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from sklearn.pipeline import Pipeline
+
+from covertype import contract
+
+NAME = "model"
+
+# MLflow takes the types to trust from the model's own description, which whoever made the model wrote. Ours
+# are these, whatever it says.
+TRUSTED_TYPES = ["covertype.prepare.TerrainFeatures", "sklearn.tree._tree.Tree"]
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "skops")
+
+
+class ArtifactError(RuntimeError):
+    """A logged model that this project did not write, or that does not load."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A loaded model: the fitted pipeline (12 columns in, Cover_Type out) and the input example that it was
+    logged with.
+    """
+
+    pipeline: Pipeline
+    example: pd.DataFrame
+
+
+def signature() -> ModelSignature:
+    """Integers in and out as `long`, categories as text."""
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.string if name in contract.CATEGORIES else DataType.long, name)
+        for name in contract.FEATURES
+    ]
+    return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec(DataType.long, contract.TARGET)]))
+
+
+def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> None:
+    """Log a fitted pipeline to the active run with signature, example (n x 12), pinned requirements and its
+    own code; no pickle.
+    """
+    mlflow.sklearn.log_model(
+        pipeline,
+        name=NAME,
+        signature=signature(),
+        input_example=example[list(contract.FEATURES)],
+        pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+        code_paths=[str(Path(__file__).parent)],
+        serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+        skops_trusted_types=TRUSTED_TYPES,
+    )
+
+
+def load_pipeline(uri: str) -> Artifact:
+    """Load a logged model, e.g. `models:/modelo_covertype_vf/3`; raises ArtifactError when it is not one of
+    ours.
+    """
+    with tempfile.TemporaryDirectory(prefix="covertype-model-") as folder:
+        path = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+        description = Model.load(str(path))
+        flavor = description.flavors.get(mlflow.sklearn.FLAVOR_NAME, {})
+        if flavor.get("serialization_format") != mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS:
+            raise ArtifactError(f"{uri} is not in the skops format; loading it could run foreign code.")
+        if description.signature != signature():
+            raise ArtifactError(
+                f"{uri} has another signature than this project's models: {description.signature}"
+            )
+        example = description.load_input_example(str(path))
+        if not isinstance(example, pd.DataFrame):
+            raise ArtifactError(f"{uri} carries no table as input example.")
+        try:
+            pipeline = skops.io.load(path / flavor["pickled_model"], trusted=TRUSTED_TYPES)
+        except skops.io.exceptions.UntrustedTypesFoundException as error:
+            raise ArtifactError(f"{uri} holds types that are not trusted: {error}") from error
+    return Artifact(pipeline, contract.as_typed(example))

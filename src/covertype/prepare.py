@@ -1,0 +1,103 @@
+"""From an observation to what a model learns from; it travels inside the logged model, so training and
+serving cannot disagree.
+"""
+
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from covertype import contract
+
+TEST_SHARE = 0.2
+
+_DERIVED = (
+    "Elevation_Above_Water",
+    "Elevation_Less_Fifth_Of_Distance_To_Water",
+    "Distance_To_Water",
+    "Water_Plus_Roads",
+    "Water_Minus_Roads",
+    "Water_Plus_Fire_Points",
+    "Water_Minus_Fire_Points",
+    "Roads_Plus_Fire_Points",
+    "Roads_Minus_Fire_Points",
+)
+
+
+def is_test_row(row_key: bytes) -> bool:
+    """Whether a row tests (one in five) or trains: its key decides, for ever and whatever batch brings it."""
+    return int.from_bytes(row_key[:8]) < TEST_SHARE * 2**64
+
+
+def split(observations: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training rows and test rows of a frame that has a `row_key` column."""
+    tests = observations["row_key"].map(is_test_row).to_numpy(dtype=bool)
+    return observations[~tests], observations[tests]
+
+
+class TerrainFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """The 12 features as float32 numbers: 10 measured, 9 derived, 44 indicators of the contract's fixed
+    categories.
+
+    Nothing is learnt from data: the same row gives the same numbers in every batch. A category that the
+    contract does not know,
+    or a missing column, is an error.
+    """
+
+    def fit(self, X: pd.DataFrame, y: object = None) -> Self:
+        """Remember the columns' names only."""
+        self._check(X)
+        self.feature_names_in_ = np.asarray(contract.FEATURES, dtype=object)
+        self.n_features_in_ = len(contract.FEATURES)
+        return self
+
+    def transform(self, X: pd.DataFrame) -> npt.NDArray[np.float32]:
+        """n x 63 numbers from n x 12 columns of the contract, in any order; raises ValueError on unknown
+        categories.
+        """
+        check_is_fitted(self, "n_features_in_")
+        self._check(X)
+        measured = X[list(contract.NUMERIC_FEATURES)].to_numpy(dtype=np.float32)
+        column = dict(zip(contract.NUMERIC_FEATURES, measured.T, strict=True))
+        elevation = column["Elevation"]
+        rise = column["Vertical_Distance_To_Hydrology"]
+        water = column["Horizontal_Distance_To_Hydrology"]
+        roads = column["Horizontal_Distance_To_Roadways"]
+        fires = column["Horizontal_Distance_To_Fire_Points"]
+        derived = np.column_stack(
+            [
+                elevation - rise,
+                elevation - np.float32(0.2) * water,
+                np.hypot(water, rise),
+                water + roads,
+                water - roads,
+                water + fires,
+                water - fires,
+                roads + fires,
+                roads - fires,
+            ]
+        )
+        indicators = [_indicators(X[name], values) for name, values in contract.CATEGORIES.items()]
+        return np.hstack([measured, derived, *indicators])
+
+    def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:
+        """The 63 names, in the order of `transform`."""
+        categories = [f"{name}={value}" for name, values in contract.CATEGORIES.items() for value in values]
+        return np.asarray([*contract.NUMERIC_FEATURES, *_DERIVED, *categories], dtype=object)
+
+    @staticmethod
+    def _check(frame: pd.DataFrame) -> None:
+        if missing := [name for name in contract.FEATURES if name not in frame.columns]:
+            raise ValueError(f"Columns are missing: {', '.join(missing)}")
+
+
+def _indicators(column: pd.Series, values: tuple[str, ...]) -> npt.NDArray[np.float32]:
+    """n x len(values): 1 where the row has that value, else 0."""
+    positions = pd.Index(values).get_indexer(pd.Index(column))
+    if (positions < 0).any():
+        unknown = sorted({str(value) for value in column[positions < 0]})
+        raise ValueError(f"{column.name} has unknown values: {', '.join(unknown[:5])}")
+    return np.eye(len(values), dtype=np.float32)[positions]

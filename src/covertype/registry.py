@@ -1,0 +1,181 @@
+"""The registered model in MLflow: its versions, and which of them is in Production."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from covertype import artifact
+from covertype.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CHAMPION = "champion"
+PRODUCTION = "Production"
+# On a version that was promoted: the number of the one that it replaced. Rolling back follows these.
+PREVIOUS_TAG = "previous_production"
+# On a version that was taken out again: nothing but a person may put it back.
+ROLLED_BACK_TAG = "rolled_back_at"
+_METRIC_PREFIX = "test_"
+
+
+class RegistryError(RuntimeError):
+    """The registry is not in a state that allows what was asked; the message says why."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One registered version; `metrics` are those of its training run on test rows (test_accuracy, test_f1,
+    ...).
+    """
+
+    name: str
+    version: int
+    run_id: str
+    stage: str
+    aliases: tuple[str, ...]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    created: datetime
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A version together with its fitted pipeline and input example."""
+
+    version: ModelVersion
+    artifact: artifact.Artifact
+
+
+def register(settings: Settings, run_id: str) -> ModelVersion:
+    """Register the model that a run has logged; the same run gives the same version however often it is
+    asked.
+    """
+    client = _client(settings)
+    with _unless(RESOURCE_ALREADY_EXISTS):
+        client.create_registered_model(settings.model_name)
+    if known := client.search_model_versions(f"name = '{settings.model_name}' AND run_id = '{run_id}'"):
+        return _version(min(known, key=lambda version: int(version.version)))
+
+    run = client.get_run(run_id)
+    models = run.outputs.model_outputs if run.outputs else []
+    if len(models) != 1:
+        raise RegistryError(f"Run {run_id} has logged {len(models)} models, expected one.")
+    metrics = {
+        name: repr(value) for name, value in run.data.metrics.items() if name.startswith(_METRIC_PREFIX)
+    }
+    model_id = models[0].model_id
+    created = client.create_model_version(
+        settings.model_name, source=f"models:/{model_id}", run_id=run_id, model_id=model_id, tags=metrics
+    )
+    return _version(created)
+
+
+def list_versions(settings: Settings) -> list[ModelVersion]:
+    """Every version of the model, the newest first; none is an empty list."""
+    found = _client(settings).search_model_versions(f"name = '{settings.model_name}'", max_results=1_000)
+    return sorted(map(_version, found), key=lambda version: version.version, reverse=True)
+
+
+def get(settings: Settings, version: int) -> ModelVersion:
+    """One version; raises MlflowException when there is none of that number."""
+    return _version(_client(settings).get_model_version(settings.model_name, str(version)))
+
+
+def champion(settings: Settings) -> ModelVersion | None:
+    """The version in Production, by its alias (stages move in two steps, the alias in one), or None while
+    there is none.
+    """
+    with _unless(RESOURCE_DOES_NOT_EXIST):
+        model = _client(settings).get_registered_model(settings.model_name)
+        if (number := model.aliases.get(CHAMPION)) is not None:
+            return get(settings, int(number))
+    return None
+
+
+def set_production(settings: Settings, version: int) -> ModelVersion:
+    """Put a version in Production: its stage, then the alias; the one before is archived and remembered.
+    Repeating it changes nothing.
+    """
+    current = champion(settings)
+    if current is not None and current.version != version:
+        _client(settings).set_model_version_tag(
+            settings.model_name, str(version), PREVIOUS_TAG, str(current.version)
+        )
+    return _move(settings, version)
+
+
+def rollback(settings: Settings) -> tuple[ModelVersion, ModelVersion]:
+    """Put the version that the current one replaced back in Production; returns it and the one taken out.
+
+    Called again it goes one further back. Raises RegistryError when there is nothing to go back to.
+    """
+    current = champion(settings)
+    if current is None:
+        raise RegistryError(
+            f"{settings.model_name} has no version in Production: there is nothing to roll back."
+        )
+    previous = current.tags.get(PREVIOUS_TAG)
+    if previous is None:
+        raise RegistryError(
+            f"{settings.model_name}: version {current.version} is the first that was in Production: "
+            "there is nothing before it."
+        )
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    _client(settings).set_model_version_tag(settings.model_name, str(current.version), ROLLED_BACK_TAG, now)
+    return _move(settings, int(previous)), current
+
+
+def load(settings: Settings, version: ModelVersion) -> LoadedModel:
+    """Load a version; raises artifact.ArtifactError when it is not a model of this project."""
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    return LoadedModel(version, artifact.load_pipeline(f"models:/{version.name}/{version.version}"))
+
+
+def _client(settings: Settings) -> MlflowClient:
+    return MlflowClient(tracking_uri=settings.tracking_uri, registry_uri=settings.tracking_uri)
+
+
+def _move(settings: Settings, version: int) -> ModelVersion:
+    client = _client(settings)
+    with warnings.catch_warnings():
+        # Stages are deprecated, and part of this project's contract.
+        warnings.filterwarnings("ignore", category=FutureWarning, message=".*stage")
+        client.transition_model_version_stage(
+            settings.model_name, str(version), PRODUCTION, archive_existing_versions=True
+        )
+    # Last: whoever serves follows the alias, and a move that was cut short before it is simply made again.
+    client.set_registered_model_alias(settings.model_name, CHAMPION, str(version))
+    return _version(client.get_model_version(settings.model_name, str(version)))
+
+
+def _version(found: MlflowVersion) -> ModelVersion:
+    metrics = {name: float(value) for name, value in found.tags.items() if name.startswith(_METRIC_PREFIX)}
+    return ModelVersion(
+        name=found.name,
+        version=int(found.version),
+        run_id=found.run_id or "",
+        stage=found.current_stage or "None",
+        aliases=tuple(found.aliases),
+        metrics=metrics,
+        tags=dict(found.tags),
+        created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+    )
+
+
+@contextmanager
+def _unless(code: int) -> Iterator[None]:
+    """Let MLflow's answer with this code pass, and nothing else."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(code):
+            raise

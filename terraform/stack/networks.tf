@@ -1,0 +1,27 @@
+# One network per conversation, so that a service reaches only what it needs. Those of the databases have no way out.
+
+resource "docker_network" "this" {
+  for_each = {
+    airflow   = false # Airflow's own parts and its metadata; tasks leave through it to a remote source
+    artifacts = false # MLflow → MinIO
+    data      = true  # tasks → mysql-data-store
+    mlflow-db = true  # MLflow → mysql-mlflow
+    serving   = false # ui → model-api
+    tracking  = false # tasks and model-api → MLflow
+  }
+
+  name     = "${local.stack_name}-${each.key}"
+  internal = each.value
+
+  labels {
+    label = "stack"
+    value = local.stack_name
+  }
+}
+
+# The world outside the stack has a life of its own (terraform/external); only its network is shared.
+data "docker_network" "source" {
+  count = var.source_url == "" ? 1 : 0
+
+  name = "${local.stack_name}-source"
+}

@@ -1,0 +1,126 @@
+# Airflow: metadata migrated and administrator made by a job, then its three services.
+
+locals {
+  airflow_environment = {
+    AIRFLOW__API_AUTH__JWT_SECRET_CMD                 = "cat /run/secrets/jwt-secret"
+    AIRFLOW__API__SECRET_KEY_CMD                      = "cat /run/secrets/api-secret-key"
+    AIRFLOW__API__WORKERS                             = "1"
+    AIRFLOW__CORE__AUTH_MANAGER                       = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+    AIRFLOW__CORE__EXECUTION_API_SERVER_URL           = "http://airflow-api-server:8080/execution/"
+    AIRFLOW__CORE__EXECUTOR                           = "LocalExecutor"
+    AIRFLOW__CORE__FERNET_KEY_CMD                     = "cat /run/secrets/fernet-key"
+    AIRFLOW__CORE__LOAD_EXAMPLES                      = "False"
+    AIRFLOW__CORE__PARALLELISM                        = "2"
+    AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL = "30"
+    AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL          = "30"
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN               = "postgresql+psycopg2://airflow@airflow-db/airflow?passfile=/run/secrets/pgpass"
+    AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK           = "True"
+    AIRFLOW__USAGE_DATA_COLLECTION__ENABLED           = "False"
+    HOME                                              = "/tmp"
+  }
+
+  # What the tasks of DAG_p2 read: src/covertype/settings.py holds the other defaults.
+  task_environment = {
+    COVERTYPE_GROUP_NUMBER = tostring(var.group_number)
+    COVERTYPE_SCHEDULE     = var.dag_schedule
+    COVERTYPE_SOURCE_URL   = var.source_url != "" ? var.source_url : "http://data-api:8000"
+    COVERTYPE_TRACKING_URI = "http://mlflow:5000"
+  }
+
+  airflow_secrets = ["api-secret-key", "fernet-key", "jwt-secret", "pgpass"]
+}
+
+module "airflow_migrate" {
+  source = "../modules/service"
+
+  name       = "airflow-migrate"
+  stack_name = local.stack_name
+  image      = docker_image.service["airflow"].image_id
+  user       = local.users.airflow
+  memory_mb  = 1024
+  networks   = [docker_network.this["airflow"].name]
+
+  one_shot = true
+  command  = ["python", "/opt/bootstrap.py"]
+  environment = merge(local.airflow_environment, {
+    AIRFLOW_ADMIN_PASSWORD_FILE = "/run/secrets/airflow-password"
+    AIRFLOW_ADMIN_USER          = "airflow"
+  })
+  secrets_dir = "${local.secrets}/airflow"
+  secrets     = concat(local.airflow_secrets, ["airflow-password"])
+
+  depends_on = [module.airflow_db]
+}
+
+module "airflow_api_server" {
+  source = "../modules/service"
+
+  name       = "airflow-api-server"
+  stack_name = local.stack_name
+  image      = docker_image.service["airflow"].image_id
+  user       = local.users.airflow
+  memory_mb  = 1024
+  networks   = [docker_network.this["airflow"].name]
+  volumes    = { (docker_volume.this["airflow-logs"].name) = "/opt/airflow/logs" }
+
+  ports        = { 8080 = var.airflow_port }
+  bind_address = var.bind_address
+
+  command     = ["airflow", "api-server"]
+  environment = local.airflow_environment
+  secrets_dir = "${local.secrets}/airflow"
+  secrets     = local.airflow_secrets
+
+  healthcheck = ["healthcheck", "http://127.0.0.1:8080/api/v2/version"]
+
+  depends_on = [module.airflow_migrate]
+}
+
+module "airflow_scheduler" {
+  source = "../modules/service"
+
+  name       = "airflow-scheduler"
+  stack_name = local.stack_name
+  image      = docker_image.service["airflow"].image_id
+  user       = local.users.airflow
+  memory_mb  = 4096 # tasks run here: a model of all ten batches is trained in it
+  networks = concat(
+    [for network in ["airflow", "data", "tracking"] : docker_network.this[network].name],
+    data.docker_network.source[*].name,
+  )
+  folders = { "/opt/airflow/dags" = "${local.state_dir}/dags" }
+  volumes = { (docker_volume.this["airflow-logs"].name) = "/opt/airflow/logs" }
+
+  command     = ["airflow", "scheduler"]
+  environment = merge(local.airflow_environment, local.task_environment)
+  secrets_dir = "${local.secrets}/airflow"
+  secrets     = local.airflow_secrets
+  tmpfs       = { "/tmp" = "rw,nosuid,nodev,size=2g,mode=1777" }
+
+  grace_seconds = 60
+  healthcheck   = ["healthcheck", "http://127.0.0.1:8974/health"]
+
+  depends_on = [module.airflow_api_server, module.mlflow, module.mysql_schema]
+}
+
+module "airflow_dag_processor" {
+  source = "../modules/service"
+
+  name       = "airflow-dag-processor"
+  stack_name = local.stack_name
+  image      = docker_image.service["airflow"].image_id
+  user       = local.users.airflow
+  memory_mb  = 768
+  networks   = [docker_network.this["airflow"].name]
+  folders    = { "/opt/airflow/dags" = "${local.state_dir}/dags" }
+  volumes    = { (docker_volume.this["airflow-logs"].name) = "/opt/airflow/logs" }
+
+  command     = ["airflow", "dag-processor"]
+  environment = merge(local.airflow_environment, local.task_environment)
+  secrets_dir = "${local.secrets}/airflow"
+  secrets     = local.airflow_secrets
+
+  healthcheck = ["healthcheck-component", "dag_processor"]
+
+  depends_on = [module.airflow_api_server]
+}

@@ -1,0 +1,58 @@
+# MLflow: its schema is migrated to the end before its server starts.
+
+locals {
+  mlflow_environment = {
+    AWS_SHARED_CREDENTIALS_FILE        = "/run/secrets/aws-credentials"
+    HOME                               = "/tmp"
+    MLFLOW_ARTIFACTS_DESTINATION       = "s3://${var.minio_bucket}"
+    MLFLOW_BACKEND_STORE_URI           = "mysql+pymysql://mysql-mlflow/${var.mysql_databases["mysql-mlflow"].schema}?read_default_file=/run/secrets/mysql.cnf"
+    MLFLOW_DISABLE_TELEMETRY           = "true"
+    MLFLOW_S3_ENDPOINT_URL             = "http://minio:9000"
+    MLFLOW_SERVE_ARTIFACTS             = "true"
+    MLFLOW_SERVER_ALLOWED_HOSTS        = join(",", ["mlflow:5000", "localhost:${var.mlflow_port}", "127.0.0.1:${var.mlflow_port}", "127.0.0.1:5000", "${var.bind_address}:${var.mlflow_port}"])
+    MLFLOW_SERVER_ENABLE_JOB_EXECUTION = "false" # eight consumers for features of language models, 1.8 GB
+    MLFLOW_DISABLE_ENV_CREATION        = "true"
+    MPLCONFIGDIR                       = "/tmp/matplotlib"
+  }
+}
+
+module "mlflow_migrate" {
+  source = "../modules/service"
+
+  name       = "mlflow-migrate"
+  stack_name = local.stack_name
+  image      = docker_image.service["mlflow"].image_id
+  user       = local.users.mlflow
+  memory_mb  = 768
+  networks   = [docker_network.this["mlflow-db"].name]
+
+  one_shot    = true
+  command     = ["mlflow", "db", "upgrade", local.mlflow_environment.MLFLOW_BACKEND_STORE_URI]
+  environment = { HOME = "/tmp", MLFLOW_DISABLE_TELEMETRY = "true" }
+  secrets_dir = "${local.secrets}/mlflow"
+  secrets     = ["mysql.cnf"]
+
+  depends_on = [module.mysql_schema]
+}
+
+module "mlflow" {
+  source = "../modules/service"
+
+  name       = "mlflow"
+  stack_name = local.stack_name
+  image      = docker_image.service["mlflow"].image_id
+  user       = local.users.mlflow
+  memory_mb  = 1536
+  networks   = [for network in ["artifacts", "mlflow-db", "tracking"] : docker_network.this[network].name]
+
+  ports        = { 5000 = var.mlflow_port }
+  bind_address = var.bind_address
+
+  environment = local.mlflow_environment
+  secrets_dir = "${local.secrets}/mlflow"
+  secrets     = ["aws-credentials", "mysql.cnf"]
+
+  healthcheck = ["healthcheck", "http://127.0.0.1:5000/health"]
+
+  depends_on = [module.minio_bucket, module.mlflow_migrate]
+}

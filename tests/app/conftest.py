@@ -1,0 +1,139 @@
+"""Registries to serve from: one of plain objects that can fail at will, and tiny real models."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.pipeline import Pipeline
+
+from covertype import contract
+from covertype.artifact import Artifact
+from covertype.prepare import TerrainFeatures
+from covertype.registry import LoadedModel, ModelVersion
+from covertype.settings import Settings
+from model_api.main import create_app
+from model_api.settings import ApiSettings
+
+NAME = "modelo_covertype_vf"
+QUICK = ApiSettings(poll_seconds=0.02, retry_seconds=0.05, body_limit=5_000_000)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(("COVERTYPE_", "MODEL_API_")):
+                patch.delenv(name)
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        yield
+
+
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"waited {seconds} s in vain: {what}"
+        time.sleep(0.01)
+
+
+def example_frame() -> pd.DataFrame:
+    return contract.features_frame([contract.EXAMPLE, contract.EXAMPLE])
+
+
+class Always:
+    """Stands for a fitted pipeline that is sure of one class: version and answer can be told apart."""
+
+    def __init__(self, code: int, classes: tuple[int, ...] = tuple(contract.CLASSES), total: float = 1.0) -> None:
+        self.classes_ = np.array(classes)
+        self.calls: list[int] = []
+        self._row = np.where(self.classes_ == code, total, 0.0)
+
+    def predict_proba(self, X: pd.DataFrame) -> Any:
+        self.calls.append(len(X))
+        return np.tile(self._row, (len(X), 1))
+
+
+class FakeRegistry:
+    """A registry in memory: version N always predicts class N % 7; calls fail while `down` or for `broken` versions."""
+
+    def __init__(self) -> None:
+        self.production: int | None = None
+        self.down = False
+        self.broken: set[int] = set()
+        self.loads: list[int] = []
+        self.pipelines: dict[int, Any] = {}
+
+    def _version(self, number: int) -> ModelVersion:
+        serving = number == self.production
+        return ModelVersion(
+            name=NAME,
+            version=number,
+            run_id=f"run-{number}",
+            stage="Production" if serving else "None",
+            aliases=("champion",) if serving else (),
+            metrics={"test_f1": 0.5},
+            tags={},
+            created=datetime(2026, 1, number, tzinfo=UTC),
+        )
+
+    def champion(self) -> ModelVersion | None:
+        if self.down:
+            raise ConnectionError("no route to mlflow:5000")
+        return None if self.production is None else self._version(self.production)
+
+    def load(self, version: ModelVersion) -> LoadedModel:
+        self.loads.append(version.version)
+        if self.down or version.version in self.broken:
+            raise OSError(f"artifact of version {version.version} is damaged")
+        pipeline = self.pipelines.setdefault(version.version, Always(version.version % 7))
+        return LoadedModel(version, Artifact(pipeline, example_frame()))
+
+    def list_versions(self) -> list[ModelVersion]:
+        if self.down:
+            raise ConnectionError("no route to mlflow:5000")
+        return [self._version(number) for number in (2, 1)]
+
+
+@pytest.fixture
+def registry() -> FakeRegistry:
+    return FakeRegistry()
+
+
+@pytest.fixture
+def empty_client(registry: FakeRegistry) -> Iterator[TestClient]:
+    """The running API before there is a Production model."""
+    with TestClient(create_app(registry, Settings(), QUICK)) as client:
+        yield client
+
+
+@pytest.fixture
+def client(registry: FakeRegistry, empty_client: TestClient) -> TestClient:
+    """The running API, serving version 1."""
+    registry.production = 1
+    wait_until(lambda: empty_client.get("/ready").status_code == 200, "version 1 is served")
+    return empty_client
+
+
+def random_observations(rows: int, seed: int) -> pd.DataFrame:
+    """Valid observations with every class among them."""
+    random = np.random.default_rng(seed)
+    columns: dict[str, Any] = {
+        name: random.integers(limits.minimum, limits.maximum + 1, rows) for name, limits in contract.RANGES.items()
+    }
+    columns |= {name: random.choice(values, rows) for name, values in contract.CATEGORIES.items()}
+    columns[contract.TARGET] = np.arange(rows) % len(contract.CLASSES)
+    return contract.as_typed(pd.DataFrame(columns))
+
+
+def tiny_pipeline(seed: int) -> Pipeline:
+    """A real model of this project, as small as can be."""
+    rows = random_observations(140, seed)
+    trees = ExtraTreesClassifier(n_estimators=3, max_depth=4, random_state=seed)
+    pipeline = Pipeline([("prepare", TerrainFeatures()), ("model", trees)])
+    return pipeline.fit(rows[list(contract.FEATURES)], rows[contract.TARGET])

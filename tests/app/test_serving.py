@@ -1,0 +1,186 @@
+"""Which version answers, while the registry changes, fails and comes back."""
+
+import threading
+from pathlib import Path
+
+import mlflow
+import pytest
+from fastapi.testclient import TestClient
+
+from covertype import artifact, contract
+from covertype import registry as library
+from covertype.settings import Settings
+from model_api.main import create_app
+from model_api.serving import ModelHolder, NoModel
+
+from .conftest import QUICK, Always, FakeRegistry, random_observations, tiny_pipeline, wait_until
+
+RECORD = dict(contract.EXAMPLE)
+
+
+def serving(client: TestClient) -> str | None:
+    answer = client.get("/model")
+    return str(answer.json()["version"]) if answer.status_code == 200 else None
+
+
+def test_the_first_model_is_taken_up_by_itself(empty_client: TestClient, registry: FakeRegistry) -> None:
+    assert empty_client.get("/ready").status_code == 503
+    registry.production = 3
+    wait_until(lambda: serving(empty_client) == "3", "version 3 is served")
+    assert empty_client.post("/predict", json=RECORD).json()["prediction"] == 3
+
+
+def test_promotion_and_rollback_swap_the_model(client: TestClient, registry: FakeRegistry) -> None:
+    registry.production = 2
+    wait_until(lambda: serving(client) == "2", "version 2 is served")
+    registry.production = 1
+    wait_until(lambda: serving(client) == "1", "version 1 is served again")
+    assert registry.loads == [1, 2, 1]
+
+
+def test_swaps_under_load_fail_no_request_and_never_mislabel(client: TestClient, registry: FakeRegistry) -> None:
+    over = threading.Event()
+    seen: list[tuple[str, int]] = []
+    failures: list[str] = []
+
+    def ask() -> None:
+        while not over.is_set():
+            answer = client.post("/predict/batch", json={"records": [RECORD] * 3})
+            if answer.status_code != 200:
+                failures.append(answer.text)
+                continue
+            body = answer.json()
+            seen.extend((item["model_version"], item["prediction"]) for item in body["predictions"])
+            assert {item["model_version"] for item in body["predictions"]} == {body["model_version"]}
+
+    askers = [threading.Thread(target=ask) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    try:
+        for version in (2, 3, 4, 5, 6, 5):
+            registry.production = version
+            wait_until(lambda version=version: serving(client) == str(version), f"version {version} is served")
+    finally:
+        over.set()
+        for asker in askers:
+            asker.join()
+    assert failures == []
+    assert {version for version, _ in seen} >= {"1", "6"}
+    assert all(prediction == int(version) % 7 for version, prediction in seen)
+
+
+def test_a_version_that_does_not_load_leaves_the_old_one_serving(client: TestClient, registry: FakeRegistry) -> None:
+    registry.broken = {2}
+    registry.production = 2
+    wait_until(lambda: client.get("/model").json()["problem"] is not None, "the failure shows")
+    model = client.get("/model").json()
+    assert model["version"] == "1"
+    assert "version 2 cannot be served: OSError: artifact of version 2 is damaged" in model["problem"]
+    assert client.get("/ready").status_code == 200
+    registry.broken = set()
+    wait_until(lambda: serving(client) == "2", "the repaired version is served")
+    assert client.get("/model").json()["problem"] is None
+
+
+@pytest.mark.parametrize(
+    "unfit", [Always(1, total=0.5), Always(1, total=float("nan")), Always(1, classes=(0, 1, 9))], ids=repr
+)
+def test_a_version_that_answers_nonsense_is_never_served(
+    client: TestClient, registry: FakeRegistry, unfit: Always
+) -> None:
+    registry.pipelines[2] = unfit
+    registry.production = 2
+    wait_until(lambda: "UnfitModel" in (client.get("/model").json()["problem"] or ""), "the failure shows")
+    assert client.post("/predict", json=RECORD).json()["model_version"] == "1"
+
+
+def test_a_broken_version_is_not_fetched_at_every_look(registry: FakeRegistry) -> None:
+    registry.production, registry.broken = 2, {2}
+    holder = ModelHolder(registry, poll_seconds=1_000, retry_seconds=1_000)
+    for _ in range(5):
+        holder.refresh()
+    assert registry.loads == [2]
+    registry.production = 1
+    holder.refresh()
+    assert holder.current().registered.version == 1, "another version must not wait for the broken one"
+
+
+def test_the_api_serves_on_while_the_registry_is_away(client: TestClient, registry: FakeRegistry) -> None:
+    registry.down = True
+    wait_until(lambda: client.get("/model").json()["problem"] is not None, "the failure shows")
+    assert client.get("/model").json()["problem"] == (
+        "the model registry cannot be asked: ConnectionError: no route to mlflow:5000"
+    )
+    assert client.get("/ready").status_code == 200
+    assert client.post("/predict", json=RECORD).status_code == 200
+    assert client.get("/listar_modelos").json()["modelos_disponibles"] != []
+    models = client.get("/models")
+    assert (models.status_code, models.json()) == (503, {"detail": "the model registry does not answer"})
+    registry.down, registry.production = False, 2
+    wait_until(lambda: serving(client) == "2", "version 2 is served")
+
+
+def test_the_api_serves_on_when_no_version_is_in_production_any_more(
+    client: TestClient, registry: FakeRegistry
+) -> None:
+    registry.production = None
+    wait_until(lambda: client.get("/listar_modelos").json()["modelos_disponibles"] == [], "the change is noticed")
+    assert client.post("/predict", json=RECORD).json()["model_version"] == "1"
+    assert client.get("/model").json()["problem"] == "the registry has no Production version"
+
+
+def test_a_holder_that_has_asked_nothing_says_so(registry: FakeRegistry) -> None:
+    with pytest.raises(NoModel, match="has not been asked yet"):
+        ModelHolder(registry).current()
+
+
+def test_the_api_starts_without_mlflow() -> None:
+    # Nothing listens on the port of TCP's discard service.
+    settings = Settings(tracking_uri="http://127.0.0.1:9")
+    with TestClient(create_app(settings=settings, api_settings=QUICK)) as client:
+        assert client.get("/health").status_code == 200
+        wait_until(lambda: "cannot be asked" in client.get("/ready").json()["detail"], "the reason shows")
+        for answer in (client.get("/ready"), client.post("/predict", json=RECORD), client.get("/models")):
+            assert answer.status_code == 503
+
+
+@pytest.fixture
+def mlflow_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.chdir(tmp_path)
+    return Settings(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def registered(settings: Settings, seed: int) -> int:
+    """Log and register a real model, as the DAG does; give its version."""
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    mlflow.set_experiment(settings.experiment)
+    with mlflow.start_run() as run:
+        mlflow.log_metric("test_f1", seed / 10)
+        artifact.log_pipeline(tiny_pipeline(seed), random_observations(3, seed))
+    return library.register(settings, run.info.run_id).version
+
+
+def test_with_a_real_registry(mlflow_settings: Settings) -> None:
+    first, second = (registered(mlflow_settings, seed) for seed in (1, 2))
+    rows = random_observations(200, 9)
+    records = rows[list(contract.FEATURES)].to_dict("records")
+
+    with TestClient(create_app(settings=mlflow_settings, api_settings=QUICK)) as client:
+        wait_until(lambda: "no Production version" in client.get("/ready").json()["detail"], "the registry was asked")
+        for version, seed in ((first, 1), (second, 2), (first, 1)):
+            library.set_production(mlflow_settings, version)
+            wait_until(lambda version=version: serving(client) == str(version), f"version {version} is served")
+            answer = client.post("/predict/batch", json={"records": records}).json()
+            assert answer["model_version"] == str(version)
+            predictions = [item["prediction"] for item in answer["predictions"]]
+            expected = tiny_pipeline(seed).predict(rows[list(contract.FEATURES)])
+            assert predictions == expected.tolist(), "the API and the pipeline that was logged disagree"
+            one = client.post("/predict", json=records[0]).json()
+            assert one["probabilities"] == answer["predictions"][0]["probabilities"]
+
+        assert client.get("/model").json()["metrics"] == {"test_f1": 0.1}
+        listed = {item["version"]: item for item in client.get("/models").json()}
+        assert (listed["1"]["stage"], listed["1"]["aliases"]) == ("Production", ["champion"])
+        assert (listed["2"]["stage"], listed["2"]["aliases"]) == ("Archived", [])
+        assert listed["2"]["metrics"] == {"test_f1": 0.2}
+        assert client.get("/listar_modelos").json() == {"modelos_disponibles": [mlflow_settings.model_name]}

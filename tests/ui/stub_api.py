@@ -1,0 +1,131 @@
+"""A model API for tests, over real HTTP: good answers at first, and any kind of trouble on request."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+FEATURES: dict[str, tuple[int, int, str]] = {
+    "Elevation": (1859, 3858, "m"),
+    "Aspect": (0, 360, "degrees"),
+    "Slope": (0, 66, "degrees"),
+    "Horizontal_Distance_To_Hydrology": (0, 1397, "m"),
+    "Vertical_Distance_To_Hydrology": (-173, 601, "m"),
+    "Horizontal_Distance_To_Roadways": (0, 7117, "m"),
+    "Hillshade_9am": (0, 254, "index"),
+    "Hillshade_Noon": (0, 254, "index"),
+    "Hillshade_3pm": (0, 254, "index"),
+    "Horizontal_Distance_To_Fire_Points": (0, 7173, "m"),
+}
+EXAMPLE: dict[str, int | str] = {
+    **dict.fromkeys(FEATURES, 100),
+    "Elevation": 2596,
+    "Slope": 3,
+    "Vertical_Distance_To_Hydrology": -12,
+    "Wilderness_Area": "Rawah",
+    "Soil_Type": "C7745",
+}
+METRICS = {"test_accuracy": 0.9335, "test_precision": 0.912, "test_recall": 0.866, "test_f1": 0.888}
+NAME = "modelo_covertype_vf"
+
+
+def schema() -> dict[str, Any]:
+    """The answer of GET /schema."""
+    properties: dict[str, Any] = {
+        name: {"type": "integer", "minimum": low, "maximum": high, "unit": unit, "description": name}
+        for name, (low, high, unit) in FEATURES.items()
+    }
+    properties["Wilderness_Area"] = {"type": "string", "enum": ["Cache", "Commanche", "Neota", "Rawah"]}
+    properties["Soil_Type"] = {"type": "string", "enum": ["C2702", "C2703", "C4758", "C7745", "C8776"]}
+    return {"type": "object", "properties": properties, "required": list(properties), "examples": [EXAMPLE]}
+
+
+def version(number: int, stage: str, aliases: list[str]) -> dict[str, Any]:
+    """One entry of GET /models."""
+    created = f"2026-11-2{number}T10:06:00Z"
+    metrics = {name: value - (3 - number) / 50 for name, value in METRICS.items()}
+    return {
+        "name": NAME, "version": str(number), "stage": stage, "aliases": aliases, "metrics": metrics, "created": created
+    }  # fmt: skip
+
+
+def good_answers() -> dict[str, tuple[int, Any]]:
+    """Call -> status and body of an API where all is well."""
+    serving = {"name": NAME, "version": "3", "run_id": "0123456789abcdef", "loaded_at": "2026-11-23T10:07:00Z"}
+    probabilities = {
+        "Spruce/Fir": 0.02, "Lodgepole Pine": 0.08, "Ponderosa Pine": 0.0, "Cottonwood/Willow": 0.0,
+        "Aspen": 0.87, "Douglas-fir": 0.03, "Krummholz": 0.0,
+    }  # fmt: skip
+    return {
+        "GET /schema": (200, schema()),
+        "GET /model": (200, {**serving, "metrics": METRICS}),
+        "GET /listar_modelos": (200, {"modelos_disponibles": [NAME]}),
+        "GET /models": (
+            200,
+            [version(3, "Production", ["champion"]), version(2, "Archived", []), version(1, "None", [])],
+        ),
+        "POST /predict": (
+            200,
+            {
+                "prediction": 4, "label": "Aspen", "probabilities": probabilities,
+                "model_version": "3", "prediction_id": "5f0c7d1e-6a51-4a53-9d41-0b8a54d4b5cd",
+            },
+        ),
+    }  # fmt: skip
+
+
+class StubApi:
+    """Serves `answers` (call -> status and body) on a port of 127.0.0.1 and keeps what was posted; use as a context.
+
+    A body given as bytes is sent as it is. A call in `silent` is not answered before the stub ends.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.answers = good_answers()
+        self.silent: set[str] = set()
+        self.posted: list[dict[str, Any]] = []
+        self._ended = threading.Event()
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.answer()
+
+            def do_POST(self) -> None:
+                stub.posted.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                self.answer()
+
+            def answer(self) -> None:
+                call = f"{self.command} {self.path}"
+                if call in stub.silent:
+                    stub._ended.wait()
+                    self.close_connection = True
+                    return
+                status, body = stub.answers.get(call, (404, {"detail": "Not Found"}))
+                content = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> "StubApi":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Give the port back: from now on connections are refused. Harmless when already stopped."""
+        self._ended.set()
+        self._server.shutdown()
+        self._server.server_close()

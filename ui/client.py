@@ -1,0 +1,245 @@
+"""The one way from the page to the model API: each call gives a typed answer or raises ApiError, which says what failed."""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import httpx
+
+from form import Form, read_schema
+
+READ_SECONDS = 5.0
+PREDICT_SECONDS = 20.0
+LONGEST_DETAIL = 300
+
+
+class Kind(StrEnum):
+    """What went wrong with a call, as a reader needs to know it; the texts have one sentence for each."""
+
+    UNREACHABLE = "unreachable"
+    SLOW = "slow"
+    NOT_READY = "not_ready"
+    REFUSED = "refused"
+    FAILED = "failed"
+    NONSENSE = "nonsense"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A call that gave no usable answer: what was called, where, and the API's own words if it had any."""
+
+    kind: Kind
+    call: str
+    url: str
+    detail: str = ""
+    seconds: float = 0.0
+    # Column -> the API's message about it, when it refused values.
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+class ApiError(Exception):
+    """Raised by every method of ModelApi that gets no usable answer."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"{problem.call}: {problem.kind}: {problem.detail}")
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version of a model; `created` is None where the API gives no date."""
+
+    name: str
+    version: str
+    stage: str
+    aliases: tuple[str, ...]
+    metrics: Mapping[str, float]
+    created: datetime | None
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The version that answers predictions now."""
+
+    name: str
+    version: str
+    run_id: str
+    loaded_at: datetime | None
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One prediction: the class and its name, the probability (0..1) of each class by name, and what computed it."""
+
+    cover_type: int
+    label: str
+    probabilities: Mapping[str, float]
+    model_version: str
+    prediction_id: str
+
+
+class ModelApi:
+    """Calls of the model API at one address (scheme://host:port); safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        # The API is a neighbour on a private network: proxies of the environment are not for it.
+        self._http = httpx.Client(base_url=self.url, trust_env=False, headers={"accept": "application/json"})
+
+    def form(self) -> Form:
+        """What GET /schema says a record is."""
+        return self._read("/schema", read_schema)
+
+    def serving(self) -> Serving:
+        """The version that GET /model names; a NOT_READY problem when the API has no model."""
+        return self._read("/model", _serving)
+
+    def model_names(self) -> tuple[str, ...]:
+        """Names that GET /listar_modelos offers, in its order."""
+        return self._read("/listar_modelos", _model_names)
+
+    def versions(self) -> tuple[Version, ...]:
+        """Every version of GET /models, in its order."""
+        return self._read("/models", _versions)
+
+    def predict(self, record: Mapping[str, int | str], model: str | None) -> Prediction:
+        """The prediction for one record by the named model (None: the API's own choice)."""
+        body = dict(record) if model is None else {**record, "model": model}
+        call = "POST /predict"
+        answer = self._send("POST", "/predict", PREDICT_SECONDS, body)
+        return self._understand(call, _prediction, answer)
+
+    def _read[T](self, path: str, parse: Callable[[Any], T]) -> T:
+        return self._understand(f"GET {path}", parse, self._send("GET", path, READ_SECONDS))
+
+    def _send(self, method: str, path: str, seconds: float, body: object = None) -> httpx.Response:
+        call = f"{method} {path}"
+        timeout = httpx.Timeout(seconds, connect=min(2.0, seconds))
+        try:
+            answer = self._http.request(method, path, json=body, timeout=timeout)
+        except httpx.ConnectTimeout as error:
+            raise ApiError(Problem(Kind.UNREACHABLE, call, self.url)) from error
+        except httpx.TimeoutException as error:
+            raise ApiError(Problem(Kind.SLOW, call, self.url, seconds=seconds)) from error
+        except httpx.RemoteProtocolError as error:
+            raise ApiError(Problem(Kind.NONSENSE, call, self.url, str(error)[:LONGEST_DETAIL])) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ApiError(Problem(Kind.UNREACHABLE, call, self.url)) from error
+        if answer.status_code != httpx.codes.OK:
+            raise ApiError(_refusal(answer, call, self.url))
+        return answer
+
+    def _understand[T](self, call: str, parse: Callable[[Any], T], answer: httpx.Response) -> T:
+        try:
+            return parse(answer.json())
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            detail = f"{type(error).__name__}: {error}"[:LONGEST_DETAIL]
+            raise ApiError(Problem(Kind.NONSENSE, call, self.url, detail)) from error
+
+
+def from_environment() -> ModelApi:
+    """The client of the address in MODEL_API_URL."""
+    return ModelApi(os.environ.get("MODEL_API_URL", "http://model-api:8989"))
+
+
+def _refusal(answer: httpx.Response, call: str, url: str) -> Problem:
+    """The problem that an answer other than 200 stands for, with the API's reason."""
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    reason = body.get("detail", body.get("reason", "")) if isinstance(body, dict) else ""
+    fields: dict[str, str] = {}
+    if isinstance(reason, list):
+        said = [item for item in reason if isinstance(item, dict)]
+        fields = {str(item["loc"][-1]): str(item.get("msg", "")) for item in said if item.get("loc")}
+        reason = "; ".join(f"{name}: {message}" for name, message in fields.items())
+    code = answer.status_code
+    if code == httpx.codes.SERVICE_UNAVAILABLE:
+        kind = Kind.NOT_READY
+    elif 400 <= code < 500:
+        kind = Kind.REFUSED
+    elif code >= 500:
+        kind = Kind.FAILED
+    else:
+        kind = Kind.NONSENSE
+    detail = str(reason)[:LONGEST_DETAIL] or f"HTTP {code}"
+    return Problem(kind, call, url, detail, fields=fields)
+
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body[name]
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise TypeError(f"{name} is {type(value).__name__}, expected text")
+    return str(value)
+
+
+def _numbers(body: object) -> dict[str, float]:
+    """Names and finite numbers; raises TypeError or ValueError on anything else."""
+    if not isinstance(body, dict):
+        raise TypeError(f"{type(body).__name__} where names with numbers were expected")
+    numbers = {str(name): float(value) for name, value in body.items()}
+    if not all(math.isfinite(value) for value in numbers.values()):
+        raise ValueError("a number that is not finite")
+    return numbers
+
+
+def _moment(value: object) -> datetime | None:
+    """A time with a zone from ISO 8601 text; None stays None."""
+    if value is None:
+        return None
+    moment = datetime.fromisoformat(str(value))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _serving(body: Any) -> Serving:
+    return Serving(
+        _text(body, "name"),
+        _text(body, "version"),
+        _text(body, "run_id"),
+        _moment(body["loaded_at"]),
+        _numbers(body["metrics"]),
+    )
+
+
+def _version(body: Any) -> Version:
+    return Version(
+        _text(body, "name"),
+        _text(body, "version"),
+        _text(body, "stage"),
+        tuple(str(alias) for alias in body["aliases"]),
+        _numbers(body["metrics"]),
+        _moment(body["created"]),
+    )
+
+
+def _versions(body: Any) -> tuple[Version, ...]:
+    if not isinstance(body, list):
+        raise TypeError(f"{type(body).__name__} where a list of versions was expected")
+    return tuple(_version(item) for item in body)
+
+
+def _model_names(body: Any) -> tuple[str, ...]:
+    names = body["modelos_disponibles"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError("modelos_disponibles is not a list of names")
+    return tuple(names)
+
+
+def _prediction(body: Any) -> Prediction:
+    label, probabilities = _text(body, "label"), _numbers(body["probabilities"])
+    if label not in probabilities or not all(0 <= value <= 1 for value in probabilities.values()):
+        raise ValueError("probabilities that do not fit the prediction")
+    return Prediction(
+        int(body["prediction"]),
+        label,
+        probabilities,
+        _text(body, "model_version"),
+        _text(body, "prediction_id"),
+    )

@@ -1,0 +1,72 @@
+"""Pieces that every page shows: what the API is doing, and what failed and what to do about it."""
+
+from collections.abc import Callable
+from datetime import UTC, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+import lookups
+from client import Kind, Problem
+from texts import Texts, plain
+
+
+def reader_zone() -> tzinfo:
+    """The time zone of the reader's browser; UTC when it names none that is known here."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def show_problem(t: Texts, problem: Problem) -> None:
+    """What failed and what to do, as a message on the page."""
+    words = t(
+        f"problem.{problem.kind}",
+        call=plain(problem.call),
+        url=plain(problem.url),
+        detail=plain(problem.detail.rstrip(".")),
+        seconds=f"{problem.seconds:g}",
+    )
+    if problem.kind is Kind.NOT_READY:
+        st.warning(words, icon=":material/hourglass_empty:")
+    else:
+        st.error(words, icon=":material/cloud_off:")
+
+
+def wait_for[T](t: Texts, problem: Problem, ask: Callable[[], T | Problem]) -> None:
+    """The problem of a lookup, with a button to retry; the page is drawn anew as soon as the lookup gives an answer."""
+    show_problem(t, problem)
+    _retry(t, ask)
+
+
+@st.fragment(run_every=lookups.LOOK_EVERY)
+def _retry(t: Texts, ask: Callable[[], object]) -> None:
+    if st.button(t("retry"), icon=":material/refresh:", on_click=lookups.forget, key="retry"):
+        st.rerun()
+    if not isinstance(ask(), Problem):
+        st.rerun()
+
+
+def status() -> object:
+    """What the whole page depends on; the page is drawn anew when it changes."""
+    now = lookups.serving()
+    return now.kind if isinstance(now, Problem) else (now.name, now.version)
+
+
+@st.fragment(run_every=lookups.LOOK_EVERY)
+def status_strip(t: Texts, drawn_with: object) -> None:
+    """One line: which version answers, or what keeps it from answering; looks again every few seconds."""
+    now = lookups.serving()
+    if isinstance(now, Problem):
+        ready = now.kind is Kind.NOT_READY
+        st.badge(
+            t("status.not_ready" if ready else "status.down"),
+            icon=":material/hourglass_empty:" if ready else ":material/cloud_off:",
+            color="orange" if ready else "red",
+        )
+    else:
+        words = t("status.serving", name=plain(now.name), version=plain(now.version))
+        st.badge(words, icon=":material/check_circle:", color="green")
+    if status() != drawn_with:
+        st.rerun()
