@@ -36,9 +36,11 @@ def main() -> None:
     with state:
         panels.status_strip(t, panels.status())
     now = lookups.serving()
-    if isinstance(now, Problem):
-        panels.show_problem(t, now)
-        st.caption(t("status.page_works"))
+    # Always there, so that trouble and its end do not make the browser draw the page below anew.
+    with st.container(key="trouble"):
+        if isinstance(now, Problem):
+            panels.show_problem(t, now)
+            st.caption(t("status.page_works"))
     page.run()
 
 
@@ -48,7 +50,6 @@ def choose_language(place: st.delta_generator.DeltaGenerator) -> Texts:
         "Idioma · Language",
         list(LANGUAGES),
         default=language_of(st.context.locale),
-        format_func=LANGUAGES.__getitem__,
         required=True,
         key="lang",
         bind="query-params",

@@ -24,7 +24,7 @@ def show_problem(t: Texts, problem: Problem) -> None:
     words = t(
         f"problem.{problem.kind}",
         call=plain(problem.call),
-        url=plain(problem.url),
+        url=problem.url,
         detail=plain(problem.detail.rstrip(".")),
         seconds=f"{problem.seconds:g}",
     )
@@ -34,9 +34,13 @@ def show_problem(t: Texts, problem: Problem) -> None:
         st.error(words, icon=":material/cloud_off:")
 
 
-def wait_for[T](t: Texts, problem: Problem, ask: Callable[[], T | Problem]) -> None:
-    """The problem of a lookup, with a button to retry; the page is drawn anew as soon as the lookup gives an answer."""
-    show_problem(t, problem)
+def wait_for[T](t: Texts, problem: Problem, ask: Callable[[], T | Problem], *, quiet: bool = False) -> None:
+    """The problem of a lookup, with a button to retry; the page is drawn anew as soon as the lookup gives an answer.
+
+    `quiet` leaves out the message, for a problem that the page shows elsewhere.
+    """
+    if not quiet:
+        show_problem(t, problem)
     _retry(t, ask)
 
 

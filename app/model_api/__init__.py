@@ -1,1 +1,1 @@
-"""The model API: answers with the Production model of the registry, whichever version that is at the moment."""
+"""The model API: answers with the Production model of the registry, whichever version that is now."""

@@ -40,7 +40,7 @@ class JsonRoute(APIRoute):
 
 
 class BodyLimit:
-    """Refuse a body that is too long: by its declared length before it is read, else as soon as its bytes show it."""
+    """Refuse a body that is too long: unread when its declared length says so, else once its bytes do."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         """Wrap `app`; `limit` is in bytes."""

@@ -19,7 +19,9 @@ from model_api.settings import ApiSettings
 
 log = logging.getLogger(__name__)
 
-_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": schemas.Detail, "description": "No model; the reason"}}
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": schemas.Detail, "description": "No model; the reason"}
+}
 _PREDICTING: dict[int | str, dict[str, Any]] = {
     404: {"model": schemas.Detail, "description": "No model of that name"},
     413: {"model": schemas.Detail, "description": "The body is too large"},
@@ -28,7 +30,9 @@ _PREDICTING: dict[int | str, dict[str, Any]] = {
 
 
 def create_app(
-    registry: Registry | None = None, settings: Settings | None = None, api_settings: ApiSettings | None = None
+    registry: Registry | None = None,
+    settings: Settings | None = None,
+    api_settings: ApiSettings | None = None,
 ) -> FastAPI:
     """Build the application; the registry is first asked when it starts, and may be away then."""
     settings, api_settings = settings or Settings(), api_settings or ApiSettings()
@@ -37,6 +41,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # Beside uvicorn's own log lines; does nothing where logging is set up already.
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         holder.start()
         yield
         holder.stop()
@@ -44,7 +50,7 @@ def create_app(
     app = FastAPI(
         title="Forest cover predictions",
         version="1.0.0",
-        description="Predicts the forest cover of a 30 x 30 m cell with the Production version of the registered model.",
+        description="Predicts the forest cover of a 30 x 30 m cell with the model that is in Production.",
         lifespan=lifespan,
         exception_handlers={RequestValidationError: refuse_invalid},
         middleware=[Middleware(BodyLimit, limit=api_settings.body_limit)],
@@ -72,7 +78,9 @@ def create_app(
         """Answer 200 when a Production model is loaded."""
         return schemas.Status(status="ready")
 
-    @app.get("/models", responses={503: {"model": schemas.Detail, "description": "The registry does not answer"}})
+    @app.get(
+        "/models", responses={503: {"model": schemas.Detail, "description": "The registry does not answer"}}
+    )
     def models() -> list[schemas.RegisteredVersion]:
         """Give every registered version, the newest first, as the registry has it now."""
         try:

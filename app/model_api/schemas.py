@@ -11,7 +11,8 @@ from covertype.registry import ModelVersion
 from model_api.serving import ServingModel
 
 ModelName = Annotated[
-    str | None, Field(description="Name of a registered model, as /listar_modelos gives it; default: the only one")
+    str | None,
+    Field(description="Name of a registered model, as /listar_modelos gives it; default: the only one"),
 ]
 
 
@@ -52,7 +53,9 @@ class Observation(_Strict):
     Wilderness_Area: Annotated[str, _Category("Wilderness_Area")] = Field(
         description=contract.CATEGORY_DESCRIPTIONS["Wilderness_Area"]
     )
-    Soil_Type: Annotated[str, _Category("Soil_Type")] = Field(description=contract.CATEGORY_DESCRIPTIONS["Soil_Type"])
+    Soil_Type: Annotated[str, _Category("Soil_Type")] = Field(
+        description=contract.CATEGORY_DESCRIPTIONS["Soil_Type"]
+    )
 
     def features(self) -> dict[str, int | str]:
         """The 12 values by column."""

@@ -59,7 +59,7 @@ class MlflowRegistry:
 
 
 class UnfitModel(Exception):
-    """The version loads, but it is not a classifier of the contract's features into the contract's classes."""
+    """The version loads, but does not classify the contract's features into the contract's classes."""
 
 
 class NoModel(Exception):
@@ -68,7 +68,7 @@ class NoModel(Exception):
 
 @dataclass(frozen=True)
 class ServingModel:
-    """One checked version. Immutable: a request that holds it gets everything from this version, whatever is swapped."""
+    """One checked version. Immutable: a request that holds it gets all of its answer from this version."""
 
     loaded: LoadedModel
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -91,9 +91,9 @@ class ServingModel:
         return model
 
     def probabilities(self, records: Sequence[Record]) -> npt.NDArray[np.float64]:
-        """Give n x 7 probabilities in the order of the contract's classes, for n records, in one call of the model.
+        """Give n x 7 probabilities for n records, in the order of the contract's classes.
 
-        A class that the version has never seen has probability 0.
+        The model is called once. A class that the version has never seen has probability 0.
         """
         pipeline = self.loaded.artifact.pipeline
         known = pipeline.predict_proba(contract.features_frame(records))
@@ -120,12 +120,12 @@ class ServingModel:
 class ModelHolder:
     """Holds the serving model and replaces it when another version becomes Production.
 
-    A new version is fetched, loaded and checked beside the old one; only then the pointer moves. Whatever goes wrong,
-    the last good model goes on serving, also when the registry says that there is no Production version any more.
+    A new version is fetched, loaded and checked beside the old one; only then the pointer moves. Whatever
+    goes wrong, the last good model goes on serving, also when nothing is in Production any more.
     """
 
     def __init__(self, registry: Registry, poll_seconds: float = 5, retry_seconds: float = 60) -> None:
-        """Look at `registry` at least every `poll_seconds`; retry a broken version at most `retry_seconds` later."""
+        """Look at `registry` every `poll_seconds` at least; retry a broken version within `retry_seconds`."""
         self._registry = registry
         self._poll_seconds = poll_seconds
         self._retry_seconds = retry_seconds
@@ -179,7 +179,7 @@ class ModelHolder:
     def _take_up(self, production: ModelVersion) -> None:
         try:
             model = ServingModel.checked(self._registry.load(production))
-        except Exception as error:  # noqa: BLE001 - a broken artifact can raise anything; the old model goes on
+        except Exception as error:  # noqa: BLE001 - a broken artifact can raise anything; the old one stays
             self._rest(production.version)
             self._report(f"version {production.version} cannot be served: {_reason(error)}")
             return

@@ -9,6 +9,12 @@ class ApiSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MODEL_API_", frozen=True)
 
-    body_limit: int = Field(default=10_000_000, gt=0, description="largest request body, in bytes; a longer one is a 413")
-    poll_seconds: float = Field(default=5, gt=0, description="a new Production version is noticed within this time")
-    retry_seconds: float = Field(default=60, gt=0, description="longest pause between attempts to load a broken version")
+    body_limit: int = Field(
+        default=10_000_000, gt=0, description="largest request body, in bytes; a longer one is a 413"
+    )
+    poll_seconds: float = Field(
+        default=5, gt=0, description="a new Production version is noticed within this time"
+    )
+    retry_seconds: float = Field(
+        default=60, gt=0, description="longest pause between attempts to load a broken version"
+    )

@@ -42,11 +42,11 @@ class Dataset:
             raise ValueError(f"{path} has {self.rows} rows, fewer than the {BATCHES} batches")
 
     def part(self, batch: int) -> range:
-        """Give the row numbers that `batch` (1..10) samples from: the batch-th tenth, in the order of the file."""
+        """Give the rows that `batch` (1..10) samples from: that tenth of the file, in its order."""
         return range(self.rows * (batch - 1) // BATCHES, self.rows * batch // BATCHES)
 
     def sample(self, batch: int) -> list[tuple[str, ...]]:
-        """Draw a fresh sample of `batch` without replacement: rows of 13 strings in the order of COLUMNS."""
+        """Draw a fresh sample of `batch` without replacement: rows of 13 strings, ordered as COLUMNS."""
         part = self.part(batch)
         chosen = pa.array(random.sample(part, max(1, round(len(part) * self._fraction))))
         columns = [column.take(chosen).cast(pa.string()).to_pylist() for column in self._columns]
@@ -54,7 +54,7 @@ class Dataset:
 
 
 def _compact(column: pa.ChunkedArray) -> pa.Array:
-    """Keep numbers as int16, which holds every range of the data, and text as a dictionary; fail on anything else."""
+    """Keep numbers as int16, which holds every range of the data, and text as a dictionary."""
     if pa.types.is_integer(column.type):
         return column.cast(pa.int16()).combine_chunks()
     return column.dictionary_encode().combine_chunks().cast(pa.dictionary(pa.int8(), pa.string()))

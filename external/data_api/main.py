@@ -14,7 +14,9 @@ from data_api.settings import Settings
 
 EXHAUSTED = "Ya se recolectó toda la información minima necesaria"
 
-GroupNumber = Annotated[int, Query(ge=1, le=10, description="The group that collects; each has its own progress")]
+GroupNumber = Annotated[
+    int, Query(ge=1, le=10, description="The group that collects; each has its own progress")
+]
 
 
 class Batch(BaseModel):
@@ -39,7 +41,7 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
     app = FastAPI(
         title="Covertype data source",
         version="1.0.0",
-        description=f"Ten batches of the Covertype data; a group's next one comes after {settings.min_update_time:g} s.",
+        description=f"Covertype in ten batches, one every {settings.min_update_time:g} s at most.",
     )
 
     @app.get("/")
@@ -59,7 +61,11 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
         """Answer while the process lives and has its data."""
         return {"status": "ok"}
 
-    @app.get("/data", response_model=Batch, responses={400: {"model": Detail, "description": "All batches are out"}})
+    @app.get(
+        "/data",
+        response_model=Batch,
+        responses={400: {"model": Detail, "description": "All batches are out"}},
+    )
     def data(group_number: GroupNumber) -> Response:
         """Give a fresh sample of the group's current batch."""
         try:

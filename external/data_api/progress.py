@@ -32,8 +32,10 @@ class Progress:
     The clock is the wall clock: a window goes on while the process is down.
     """
 
-    def __init__(self, directory: Path, min_update_time: float, clock: Callable[[], float] = time.time) -> None:
-        """Use `directory`, which must be writable; raise OSError or ValueError when its state cannot be used."""
+    def __init__(
+        self, directory: Path, min_update_time: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Use a writable `directory`; raise OSError or ValueError when its state cannot be used."""
         self._file = directory / "groups.json"
         self._lock_file = directory / "groups.lock"
         self._window = min_update_time
@@ -49,17 +51,20 @@ class Progress:
         with self._locked():
             state, now = self._load(), self._clock()
             at = state.get(group)
-            # A clock that was set back must not hold a batch for longer than one window.
-            if at is not None and 0 <= now - at.advanced_at <= self._window:
+            if at is None:
+                batch = 1
+            elif now < at.advanced_at:
+                # The clock was set back: the window begins again, or it could last for ever.
+                batch = at.batch
+            elif now - at.advanced_at <= self._window:
                 return at.batch
-            if at is not None and now < at.advanced_at:
-                state[group] = GroupProgress(batch=at.batch, advanced_at=now)
-            elif at is not None and at.batch == BATCHES:
+            elif at.batch == BATCHES:
                 raise AllBatchesServed
             else:
-                state[group] = GroupProgress(batch=at.batch + 1 if at else 1, advanced_at=now)
+                batch = at.batch + 1
+            state[group] = GroupProgress(batch=batch, advanced_at=now)
             self._save(state)
-            return state[group].batch
+            return batch
 
     def restart(self, group: int) -> None:
         """Forget `group`: its next request gets batch 1."""

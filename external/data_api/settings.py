@@ -13,5 +13,9 @@ class Settings(BaseSettings):
 
     data_file: Path = Field(default=Path("/opt/data-api/data/covertype.parquet"))
     state_dir: Path = Field(default=Path("/var/lib/data-api"))
-    min_update_time: float = Field(default=300, ge=0, description="seconds a batch stays before the next one comes")
-    batch_fraction: float = Field(default=0.1, gt=0, le=1, description="share of a tenth that one answer samples")
+    min_update_time: float = Field(
+        default=300, ge=0, description="seconds a batch stays before the next one comes"
+    )
+    batch_fraction: float = Field(
+        default=0.1, gt=0, le=1, description="share of a tenth that one answer samples"
+    )

@@ -2,19 +2,28 @@
 about itself.
 """
 
+import logging
 import tempfile
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
 import pandas as pd
-import skops.io
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from sklearn.pipeline import Pipeline
 
 from covertype import contract
+
+with warnings.catch_warnings():
+    # Looking for scipy's functions, skops touches every module loaded: Airflow's deprecated ones complain.
+    warnings.simplefilter("ignore")
+    import skops.io
+
+# The images have no pip, whose version MLflow would like to note.
+logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 
 NAME = "model"
 

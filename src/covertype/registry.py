@@ -1,10 +1,10 @@
 """The registered model in MLflow: its versions, and which of them is in Production."""
 
-import logging
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import mlflow
@@ -15,8 +15,6 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_
 
 from covertype import artifact
 from covertype.settings import Settings
-
-log = logging.getLogger(__name__)
 
 CHAMPION = "champion"
 PRODUCTION = "Production"
@@ -63,7 +61,7 @@ def register(settings: Settings, run_id: str) -> ModelVersion:
     with _unless(RESOURCE_ALREADY_EXISTS):
         client.create_registered_model(settings.model_name)
     if known := client.search_model_versions(f"name = '{settings.model_name}' AND run_id = '{run_id}'"):
-        return _version(min(known, key=lambda version: int(version.version)))
+        return get(settings, min(int(version.version) for version in known))
 
     run = client.get_run(run_id)
     models = run.outputs.model_outputs if run.outputs else []
@@ -76,13 +74,20 @@ def register(settings: Settings, run_id: str) -> ModelVersion:
     created = client.create_model_version(
         settings.model_name, source=f"models:/{model_id}", run_id=run_id, model_id=model_id, tags=metrics
     )
-    return _version(created)
+    return get(settings, int(created.version))
 
 
 def list_versions(settings: Settings) -> list[ModelVersion]:
     """Every version of the model, the newest first; none is an empty list."""
-    found = _client(settings).search_model_versions(f"name = '{settings.model_name}'", max_results=1_000)
-    return sorted(map(_version, found), key=lambda version: version.version, reverse=True)
+    client = _client(settings)
+    aliases: dict[int, list[str]] = defaultdict(list)
+    with _unless(RESOURCE_DOES_NOT_EXIST):
+        # A search leaves the aliases out.
+        for alias, number in client.get_registered_model(settings.model_name).aliases.items():
+            aliases[int(number)].append(alias)
+    found = client.search_model_versions(f"name = '{settings.model_name}'", max_results=1_000)
+    versions = [replace(_version(one), aliases=tuple(aliases[int(one.version)])) for one in found]
+    return sorted(versions, key=lambda version: version.version, reverse=True)
 
 
 def get(settings: Settings, version: int) -> ModelVersion:

@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     seed: int = Field(default=20_261, description="Every random choice of training")
     search_rows: int = Field(default=4_000, ge=200, description="Most training rows that the search sees")
     search_folds: int = Field(default=3, ge=2, description="Folds of the grid search")
-    trees: int = Field(default=100, ge=1, description="Trees of the model that is trained on all rows")
+    trees: int = Field(default=80, ge=1, description="Trees of the model that is trained on all rows")
     search_trees: int = Field(default=30, ge=1, description="Trees of each candidate of the grid search")
     jobs: int = Field(default=-1, description="Threads for training; -1 uses every core")
 

@@ -112,7 +112,7 @@ def create_tables(connection: MySQL) -> None:
 
 
 def row_key(values: tuple[object, ...]) -> bytes:
-    """SHA-256 (32 bytes) of one row's canonical text: its 13 values in the contract's order, comma-separated."""
+    """SHA-256 (32 bytes) of a row's text: its 13 values in the contract's order, comma-separated."""
     return hashlib.sha256(",".join(map(str, values)).encode()).digest()
 
 

@@ -23,6 +23,8 @@ from covertype.settings import Settings
 log = logging.getLogger(__name__)
 
 _EXAMPLE_ROWS = 3
+# Searched for in place of the id itself, which may hold quotes: MLflow's filters have no way to escape them.
+_KEY_TAG = "dag_run_sha256"
 
 
 class NotEnoughData(RuntimeError):
@@ -47,7 +49,9 @@ def train(settings: Settings, observations: pd.DataFrame, dag_run_id: str) -> st
             f"{len(trains)} rows to train and {len(tests)} to test on are too few for a model."
         )
     features = list(contract.FEATURES)
-    with mlflow.start_run(run_name=dag_run_id, tags={"dag_run_id": dag_run_id}) as run:
+    with mlflow.start_run(
+        run_name=dag_run_id, tags={"dag_run_id": dag_run_id, _KEY_TAG: _key(dag_run_id)}
+    ) as run:
         mlflow.log_params(data_summary(observations, trains, tests))
         best = search(settings, trains)
         pipeline = clone(best).set_params(model__n_estimators=settings.trees, model__n_jobs=settings.jobs)
@@ -124,14 +128,17 @@ def fingerprint(observations: pd.DataFrame) -> str:
 
 def finished_run(experiment_id: str, dag_run_id: str) -> str | None:
     """The id of the newest MLflow run that has ended well for a DAG run, or None."""
-    quoted = dag_run_id.replace("'", "\\'")
     finished = RunStatus.to_string(RunStatus.FINISHED)
     found = mlflow.MlflowClient().search_runs(
         [experiment_id],
-        filter_string=f"tags.dag_run_id = '{quoted}' AND attributes.status = '{finished}'",
+        filter_string=f"tags.{_KEY_TAG} = '{_key(dag_run_id)}' AND attributes.status = '{finished}'",
         max_results=1,
     )
     return str(found[0].info.run_id) if found else None
+
+
+def _key(dag_run_id: str) -> str:
+    return hashlib.sha256(dag_run_id.encode()).hexdigest()
 
 
 @contextmanager
@@ -141,8 +148,10 @@ def _autologging() -> Iterator[None]:
     It logs parameters, results and the best candidates of the search. Models it would log as pickles, so
     those are logged by `artifact`.
     """
-    mlflow.sklearn.autolog(log_models=False, log_datasets=False, log_post_training_metrics=False, silent=True)
+    options = {"log_models": False, "log_datasets": False, "log_post_training_metrics": False, "silent": True}
+    mlflow.sklearn.autolog(**options)
     try:
         yield
     finally:
-        mlflow.sklearn.autolog(disable=True, silent=True)
+        # With the same options: a later call is judged by the first and the last of them.
+        mlflow.sklearn.autolog(disable=True, **options)

@@ -25,6 +25,10 @@ locals {
     COVERTYPE_SCHEDULE     = var.dag_schedule
     COVERTYPE_SOURCE_URL   = var.source_url != "" ? var.source_url : "http://data-api:8000"
     COVERTYPE_TRACKING_URI = "http://mlflow:5000"
+
+    # Artifacts travel through MLflow: the tasks have no way to MinIO, which MLflow's clients would else be sent to.
+    MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD = "false"
+    MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD   = "false"
   }
 
   airflow_secrets = ["api-secret-key", "fernet-key", "jwt-secret", "pgpass"]

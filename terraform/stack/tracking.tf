@@ -27,8 +27,8 @@ module "mlflow_migrate" {
   networks   = [docker_network.this["mlflow-db"].name]
 
   one_shot    = true
-  command     = ["mlflow", "db", "upgrade", local.mlflow_environment.MLFLOW_BACKEND_STORE_URI]
-  environment = { HOME = "/tmp", MLFLOW_DISABLE_TELEMETRY = "true" }
+  command     = ["python", "/opt/migrate.py"]
+  environment = { for key in ["HOME", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_DISABLE_TELEMETRY"] : key => local.mlflow_environment[key] }
   secrets_dir = "${local.secrets}/mlflow"
   secrets     = ["mysql.cnf"]
 

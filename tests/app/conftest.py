@@ -49,18 +49,20 @@ def example_frame() -> pd.DataFrame:
 class Always:
     """Stands for a fitted pipeline that is sure of one class: version and answer can be told apart."""
 
-    def __init__(self, code: int, classes: tuple[int, ...] = tuple(contract.CLASSES), total: float = 1.0) -> None:
+    def __init__(
+        self, code: int, classes: tuple[int, ...] = tuple(contract.CLASSES), total: float = 1.0
+    ) -> None:
         self.classes_ = np.array(classes)
         self.calls: list[int] = []
         self._row = np.where(self.classes_ == code, total, 0.0)
 
-    def predict_proba(self, X: pd.DataFrame) -> Any:
+    def predict_proba(self, X: pd.DataFrame) -> Any:  # noqa: N803 - scikit-learn's name
         self.calls.append(len(X))
         return np.tile(self._row, (len(X), 1))
 
 
 class FakeRegistry:
-    """A registry in memory: version N always predicts class N % 7; calls fail while `down` or for `broken` versions."""
+    """A registry that can be `down`. Version N predicts class N % 7, unless it is `broken`."""
 
     def __init__(self) -> None:
         self.production: int | None = None
@@ -124,7 +126,8 @@ def random_observations(rows: int, seed: int) -> pd.DataFrame:
     """Valid observations with every class among them."""
     random = np.random.default_rng(seed)
     columns: dict[str, Any] = {
-        name: random.integers(limits.minimum, limits.maximum + 1, rows) for name, limits in contract.RANGES.items()
+        name: random.integers(limits.minimum, limits.maximum + 1, rows)
+        for name, limits in contract.RANGES.items()
     }
     columns |= {name: random.choice(values, rows) for name, values in contract.CATEGORIES.items()}
     columns[contract.TARGET] = np.arange(rows) % len(contract.CLASSES)

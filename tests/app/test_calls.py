@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from covertype import contract
 from model_api import schemas
 
-from .conftest import NAME, FakeRegistry, wait_until
+from .conftest import NAME, Always, FakeRegistry, wait_until
 
 RECORD = dict(contract.EXAMPLE)
 JSON = {"content-type": "application/json"}
@@ -23,7 +23,11 @@ def errors(client: TestClient, path: str, body: Any) -> dict[tuple[Any, ...], st
 
 def check_prediction(answer: dict[str, Any], code: int, version: str) -> None:
     assert list(answer) == ["prediction", "label", "probabilities", "model_version", "prediction_id"]
-    assert (answer["prediction"], answer["label"], answer["model_version"]) == (code, contract.CLASSES[code], version)
+    assert (answer["prediction"], answer["label"], answer["model_version"]) == (
+        code,
+        contract.CLASSES[code],
+        version,
+    )
     assert list(answer["probabilities"]) == list(contract.CLASSES.values())
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     assert uuid.UUID(answer["prediction_id"]).version == 4
@@ -37,7 +41,13 @@ def test_ready_and_model(client: TestClient) -> None:
     assert client.get("/ready").status_code == 200
     model = client.get("/model").json()
     assert model.pop("loaded_at")
-    assert model == {"name": NAME, "version": "1", "run_id": "run-1", "metrics": {"test_f1": 0.5}, "problem": None}
+    assert model == {
+        "name": NAME,
+        "version": "1",
+        "run_id": "run-1",
+        "metrics": {"test_f1": 0.5},
+        "problem": None,
+    }
 
 
 def test_models_gives_every_version(client: TestClient) -> None:
@@ -79,7 +89,7 @@ def test_predict(client: TestClient, extra: dict[str, Any]) -> None:
     check_prediction(answer.json(), 1, "1")
 
 
-def test_predict_with_an_unknown_model_is_404(client: TestClient, empty_client: TestClient) -> None:
+def test_predict_with_an_unknown_model_is_404(client: TestClient) -> None:
     for path, body in (("/predict", RECORD), ("/predict/batch", {"records": [RECORD]})):
         answer = client.post(path, json=body | {"model": "another"})
         assert answer.status_code == 404
@@ -116,7 +126,12 @@ def test_without_a_model_503_with_the_reason(empty_client: TestClient, path: str
 
 
 def test_every_wrong_field_is_named_at_once_with_what_is_allowed(client: TestClient) -> None:
-    wrong: dict[str, Any] = RECORD | {"Elevation": 1858, "Slope": 67, "Wilderness_Area": "Yosemite", "Colour": "red"}
+    wrong: dict[str, Any] = RECORD | {
+        "Elevation": 1858,
+        "Slope": 67,
+        "Wilderness_Area": "Yosemite",
+        "Colour": "red",
+    }
     del wrong["Aspect"]
     found = errors(client, "/predict", wrong)
     assert found[("body", "Elevation")] == "Input should be greater than or equal to 1859"
@@ -163,7 +178,9 @@ def test_whatever_bytes_come_the_answer_is_422(client: TestClient, path: str, ra
     assert answer.json()["detail"][0]["loc"][0] == "body"
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "//"])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "//"]
+)
 def test_another_content_type_is_422(client: TestClient, kind: str) -> None:
     answer = client.post("/predict", content=b"Elevation=3", headers={"content-type": kind})
     assert answer.status_code == 422
@@ -186,9 +203,9 @@ def test_a_body_over_the_limit_is_413_by_its_header_and_by_its_bytes(client: Tes
         assert answer.json() == {"detail": "The body is larger than 5000000 bytes"}
 
 
-def test_a_class_that_the_version_never_saw_has_probability_0(registry: FakeRegistry, empty_client: TestClient) -> None:
-    from .conftest import Always
-
+def test_a_class_that_the_version_never_saw_has_probability_0(
+    registry: FakeRegistry, empty_client: TestClient
+) -> None:
     registry.pipelines[2] = Always(6, classes=(0, 1, 6))
     registry.production = 2
     wait_until(lambda: empty_client.get("/ready").status_code == 200, "version 2 is served")

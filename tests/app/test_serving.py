@@ -23,22 +23,28 @@ def serving(client: TestClient) -> str | None:
     return str(answer.json()["version"]) if answer.status_code == 200 else None
 
 
+def wait_for(client: TestClient, version: int) -> None:
+    wait_until(lambda: serving(client) == str(version), f"version {version} is served")
+
+
 def test_the_first_model_is_taken_up_by_itself(empty_client: TestClient, registry: FakeRegistry) -> None:
     assert empty_client.get("/ready").status_code == 503
     registry.production = 3
-    wait_until(lambda: serving(empty_client) == "3", "version 3 is served")
+    wait_for(empty_client, 3)
     assert empty_client.post("/predict", json=RECORD).json()["prediction"] == 3
 
 
 def test_promotion_and_rollback_swap_the_model(client: TestClient, registry: FakeRegistry) -> None:
     registry.production = 2
-    wait_until(lambda: serving(client) == "2", "version 2 is served")
+    wait_for(client, 2)
     registry.production = 1
-    wait_until(lambda: serving(client) == "1", "version 1 is served again")
+    wait_for(client, 1)
     assert registry.loads == [1, 2, 1]
 
 
-def test_swaps_under_load_fail_no_request_and_never_mislabel(client: TestClient, registry: FakeRegistry) -> None:
+def test_swaps_under_load_fail_no_request_and_never_mislabel(
+    client: TestClient, registry: FakeRegistry
+) -> None:
     over = threading.Event()
     seen: list[tuple[str, int]] = []
     failures: list[str] = []
@@ -59,7 +65,7 @@ def test_swaps_under_load_fail_no_request_and_never_mislabel(client: TestClient,
     try:
         for version in (2, 3, 4, 5, 6, 5):
             registry.production = version
-            wait_until(lambda version=version: serving(client) == str(version), f"version {version} is served")
+            wait_for(client, version)
     finally:
         over.set()
         for asker in askers:
@@ -69,7 +75,9 @@ def test_swaps_under_load_fail_no_request_and_never_mislabel(client: TestClient,
     assert all(prediction == int(version) % 7 for version, prediction in seen)
 
 
-def test_a_version_that_does_not_load_leaves_the_old_one_serving(client: TestClient, registry: FakeRegistry) -> None:
+def test_a_version_that_does_not_load_leaves_the_old_one_serving(
+    client: TestClient, registry: FakeRegistry
+) -> None:
     registry.broken = {2}
     registry.production = 2
     wait_until(lambda: client.get("/model").json()["problem"] is not None, "the failure shows")
@@ -78,7 +86,7 @@ def test_a_version_that_does_not_load_leaves_the_old_one_serving(client: TestCli
     assert "version 2 cannot be served: OSError: artifact of version 2 is damaged" in model["problem"]
     assert client.get("/ready").status_code == 200
     registry.broken = set()
-    wait_until(lambda: serving(client) == "2", "the repaired version is served")
+    wait_for(client, 2)
     assert client.get("/model").json()["problem"] is None
 
 
@@ -117,14 +125,16 @@ def test_the_api_serves_on_while_the_registry_is_away(client: TestClient, regist
     models = client.get("/models")
     assert (models.status_code, models.json()) == (503, {"detail": "the model registry does not answer"})
     registry.down, registry.production = False, 2
-    wait_until(lambda: serving(client) == "2", "version 2 is served")
+    wait_for(client, 2)
 
 
 def test_the_api_serves_on_when_no_version_is_in_production_any_more(
     client: TestClient, registry: FakeRegistry
 ) -> None:
     registry.production = None
-    wait_until(lambda: client.get("/listar_modelos").json()["modelos_disponibles"] == [], "the change is noticed")
+    wait_until(
+        lambda: client.get("/listar_modelos").json()["modelos_disponibles"] == [], "the change is noticed"
+    )
     assert client.post("/predict", json=RECORD).json()["model_version"] == "1"
     assert client.get("/model").json()["problem"] == "the registry has no Production version"
 
@@ -166,10 +176,12 @@ def test_with_a_real_registry(mlflow_settings: Settings) -> None:
     records = rows[list(contract.FEATURES)].to_dict("records")
 
     with TestClient(create_app(settings=mlflow_settings, api_settings=QUICK)) as client:
-        wait_until(lambda: "no Production version" in client.get("/ready").json()["detail"], "the registry was asked")
+        wait_until(
+            lambda: "no Production version" in client.get("/ready").json()["detail"], "the registry was asked"
+        )
         for version, seed in ((first, 1), (second, 2), (first, 1)):
             library.set_production(mlflow_settings, version)
-            wait_until(lambda version=version: serving(client) == str(version), f"version {version} is served")
+            wait_for(client, version)
             answer = client.post("/predict/batch", json={"records": records}).json()
             assert answer["model_version"] == str(version)
             predictions = [item["prediction"] for item in answer["predictions"]]

@@ -46,7 +46,11 @@ def clock() -> Clock:
 @pytest.fixture(scope="session")
 def data_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     columns: dict[str, list[int] | list[str]] = {name: [7] * ROWS for name in COLUMNS}
-    columns |= {"Elevation": list(range(ROWS)), "Wilderness_Area": ["Rawah"] * ROWS, "Soil_Type": ["C2702"] * ROWS}
+    columns |= {
+        "Elevation": list(range(ROWS)),
+        "Wilderness_Area": ["Rawah"] * ROWS,
+        "Soil_Type": ["C2702"] * ROWS,
+    }
     path = tmp_path_factory.mktemp("data") / "small.parquet"
     # The file's own order of columns must not matter.
     pq.write_table(pa.table({name: columns[name] for name in reversed(COLUMNS)}), path)

@@ -49,7 +49,9 @@ def test_ten_batches_come_in_the_order_of_the_file_and_then_the_end(client: Test
         assert answer["batch_number"] == batch
         rows = [int(row[0]) for row in answer["data"]]
         assert len(set(rows)) == len(rows) == 10, "a sample repeats a row"
-        assert all(ROWS * (batch - 1) // 10 <= row < ROWS * batch // 10 for row in rows), f"batch {batch} strays"
+        assert all(ROWS * (batch - 1) // 10 <= row < ROWS * batch // 10 for row in rows), (
+            f"batch {batch} strays"
+        )
         clock.advance(300.1)
     for _ in range(3):
         end = client.get("/data", params={"group_number": 1})
@@ -67,7 +69,9 @@ def test_within_the_window_the_same_batch_comes_with_another_sample(client: Test
     assert batch_of(client) == 2
 
 
-def test_the_window_counts_from_the_last_advance_not_from_the_last_request(client: TestClient, clock: Clock) -> None:
+def test_the_window_counts_from_the_last_advance_not_from_the_last_request(
+    client: TestClient, clock: Clock
+) -> None:
     assert batch_of(client) == 1
     for _ in range(4):
         clock.advance(100)
@@ -103,8 +107,19 @@ def test_groups_advance_apart(client: TestClient, clock: Clock) -> None:
     assert batch_of(client, 10) == 1
 
 
-@pytest.mark.parametrize("query", ["", "?group_number=0", "?group_number=11", "?group_number=-1", "?group_number=a",
-                                   "?group_number=1.5", "?group_number=", "?group_number=99999999999999999999999"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?group_number=0",
+        "?group_number=11",
+        "?group_number=-1",
+        "?group_number=a",
+        "?group_number=1.5",
+        "?group_number=",
+        "?group_number=99999999999999999999999",
+    ],
+)
 @pytest.mark.parametrize("path", ["/data", "/restart_data_generation"])
 def test_any_other_group_is_refused(client: TestClient, path: str, query: str) -> None:
     answer = client.get(path + query)
@@ -205,4 +220,6 @@ def test_real_batches_are_true_rows_of_their_tenth_and_drift(settings: Settings,
             assert set(rows) <= {tuple(map(str, row)) for row in zip(*part, strict=True)}
         clock.advance(301)
     assert client.get("/data", params={"group_number": 1}).status_code == 400
-    assert max(elevation.values()) - min(elevation.values()) > 100, "the tenths no longer differ: is the order kept?"
+    assert max(elevation.values()) - min(elevation.values()) > 100, (
+        "the tenths no longer differ: is the order kept?"
+    )

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-LANGUAGES: dict[str, str] = {"es": "Español", "en": "English"}
+LANGUAGES = ("es", "en")
 FALLBACK = "en"
 
 

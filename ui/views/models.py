@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-import pandas as pd
 import streamlit as st
 
 import lookups
 import panels
-from client import Problem, Serving, Version
+from client import Kind, Problem, Serving, Version
 from texts import Texts, plain
 
 METRICS = ("test_accuracy", "test_precision", "test_recall", "test_f1")
@@ -25,24 +24,27 @@ def show(t: Texts) -> None:
 def draw_all(t: Texts) -> None:
     """The serving version and the list, each with its own message when it cannot be read."""
     with st.container(border=True, key="serving"):
-        st.subheader(t("models.serving"), anchor=False)
+        st.header(t("models.serving"), anchor=False)
         serving = lookups.serving()
         if isinstance(serving, Problem):
-            st.markdown(t("models.none_serving"))
+            st.markdown(t("models.none_serving" if serving.kind is Kind.NOT_READY else "models.not_known"))
         else:
             draw_serving(t, serving)
-    st.subheader(t("models.list"), anchor=False)
+    with st.container(key="list_title"):
+        st.header(t("models.list"), anchor=False)
     versions = lookups.versions()
     if isinstance(versions, Problem):
-        if not isinstance(serving, Problem) or versions.kind is not serving.kind:
+        if isinstance(serving, Problem) and serving.kind is versions.kind:
+            # The frame has said already what is wrong.
+            st.markdown(t("models.not_known"))
+        else:
             panels.show_problem(t, versions)
         return
     if not versions:
         st.info(t("models.empty"), icon=":material/inventory_2:")
         return
-    table = versions_table(t, versions)
-    with st.container(key="versions"):
-        st.table(table, border="horizontal", hide_index=True)
+    for version in newest_first(versions):
+        draw_version(t, version)
 
 
 def draw_serving(t: Texts, serving: Serving) -> None:
@@ -51,37 +53,32 @@ def draw_serving(t: Texts, serving: Serving) -> None:
         st.markdown(f"**{plain(serving.name)}**", width="content")
         st.badge(t("result.version", version=plain(serving.version)), icon=":material/deployed_code:", color="green")
         loaded = t("models.serving_since", time=t.moment(serving.loaded_at, panels.reader_zone()))
-        st.markdown(f":gray[{loaded}]", width="content")
-    named = metrics_shown(serving.metrics)
-    if named:
-        for column, name in zip(st.columns(len(named)), named, strict=True):
-            column.metric(t.get(f"metrics.{name}", name), t.decimal(serving.metrics[name], 3), help=t("metrics.help"))
-    st.caption(f"{t('models.run')} `{serving.run_id}`")
-
-
-def metrics_shown(metrics: Mapping[str, float]) -> list[str]:
-    """The four metrics of the contract in their order, those that there are."""
-    return [name for name in METRICS if name in metrics]
-
-
-def versions_table(t: Texts, versions: tuple[Version, ...]) -> pd.DataFrame:
-    """A row per version, the newest first: stage and aliases as badges, metrics, date."""
-    newest_first = sorted(versions, key=lambda item: (item.name, int(item.version) if item.version.isdigit() else 0))
-    zone = panels.reader_zone()
-    rows = []
-    for item in reversed(newest_first):
-        stage = "" if item.stage in ("", "None") else item.stage
-        row = {
-            t("models.model"): plain(item.name),
-            t("models.version"): plain(item.version),
-            t("models.stage"): f":{STAGE_COLOURS.get(stage, 'gray')}-badge[{plain(stage)}]" if stage else t("models.none"),
-            t("models.aliases"): " ".join(f":blue-badge[{plain(alias)}]" for alias in item.aliases) or t("models.none"),
-        }
+        st.markdown(loaded, width="content")
+    with st.container(horizontal=True):
         for name in METRICS:
-            known = item.metrics.get(name)
-            row[t(f"metrics.{name}")] = t("unknown") if known is None else t.decimal(known, 3)
-        row[t("models.created")] = t.moment(item.created, zone)
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    one_model = table[t("models.model")].nunique() == 1
-    return table.drop(columns=t("models.model")) if one_model else table
+            st.metric(t(f"metrics.{name}"), shown(t, serving.metrics, name), help=t("metrics.help"), width=140)
+    st.caption(f"{t('models.run')} {plain(serving.run_id)}")
+
+
+def newest_first(versions: tuple[Version, ...]) -> list[Version]:
+    """By model, then by version number from the greatest down."""
+    by_number = sorted(versions, key=lambda item: int(item.version) if item.version.isdigit() else 0, reverse=True)
+    return sorted(by_number, key=lambda item: item.name)
+
+
+def draw_version(t: Texts, version: Version) -> None:
+    """One line on a wide screen, a card on a narrow one: number, stage and aliases, date, metrics."""
+    stage = "" if version.stage == "None" else version.stage
+    badges = [f":{STAGE_COLOURS.get(stage, 'gray')}-badge[{plain(stage)}]"] if stage else []
+    badges += [f":blue-badge[{plain(alias)}]" for alias in version.aliases]
+    number = t("result.version", version=plain(version.version))
+    created = t("models.created", name=plain(version.name), time=t.moment(version.created, panels.reader_zone()))
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"version_{version.name}_{version.version}"):
+        st.markdown(f"**{number}** {' '.join(badges)}  \n:small[{created}]", width=300)
+        for name in METRICS:
+            st.markdown(f":small[{t(f'metrics.{name}')}]  \n{shown(t, version.metrics, name)}", width=125)
+
+
+def shown(t: Texts, metrics: Mapping[str, float], name: str) -> str:
+    """A metric with three decimals, or the word for unknown."""
+    return t.decimal(metrics[name], 3) if name in metrics else t("unknown")

@@ -1,5 +1,6 @@
 """The page Predict: one record by hand, every fault at its field, the answer beside the form."""
 
+import html
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,36 +16,27 @@ from texts import Texts, plain
 
 COLUMNS = {"terrain": 3, "place": 2, "distances": 2, "light": 3, "other": 2}
 MODEL = "model"
-TREES = (
-    '<svg viewBox="0 0 120 60" aria-hidden="true" fill="currentColor"><path d="M60 4l12 16h-6l10 13h-6l9 12H41l9-12'
-    'h-6l10-13h-6z"/><rect x="57" y="45" width="6" height="9"/><path d="M24 20l8 11h-4l7 9h-4l6 8H11l6-8h-4l7-9h-4z"/>'
-    '<rect x="22" y="48" width="4" height="6"/><path d="M97 16l9 12h-5l8 10h-5l7 9H83l7-9h-5l8-10h-5z"/>'
-    '<rect x="95" y="47" width="4" height="7"/></svg>'
-)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of the last press of the button, and when."""
+    """What came of the last press of the button, when, and the state of the API at that time."""
 
     outcome: Prediction | Problem
     at: datetime
+    status: object
 
 
 def show(t: Texts) -> None:
     """Draw the page. The form that was drawn last stays while the API is away."""
     st.title(t("predict.title"), anchor=False)
     st.markdown(t("predict.intro"))
-    form = lookups.form()
-    if isinstance(form, Problem):
-        # A service in trouble as a whole is told once, above; this is for a schema that alone fails.
-        known: Form | None = st.session_state.get("known_form")
-        if known is None:
-            st.info(t("predict.waiting_form"), icon=":material/schedule:")
-            panels.wait_for(t, form, lookups.form)
-            return
-        form = known
-    st.session_state["known_form"] = form
+    with st.container(key="schema_state"):
+        form = known_form(t)
+    if form is None:
+        return
+    if form.examples:
+        st.button(t("predict.example"), icon=":material/auto_fix_high:", on_click=fill, args=(form,), key="example")
     left, right = st.columns([5, 3], gap="large")
     with left:
         draw_form(t, form)
@@ -52,16 +44,34 @@ def show(t: Texts) -> None:
         draw_result(t)
 
 
+def known_form(t: Texts) -> Form | None:
+    """The form of the API; while the API does not say, the one drawn last, so that nothing typed is lost."""
+    form = lookups.form()
+    if not isinstance(form, Problem):
+        st.session_state["known_form"] = form
+        return form
+    known: Form | None = st.session_state.get("known_form")
+    if known is None:
+        st.info(t("predict.waiting_form"), icon=":material/schedule:")
+    # What the frame has said already is not said twice; it also draws the page anew when the trouble is over.
+    said = isinstance(lookups.serving(), Problem)
+    if known is None or not said:
+        panels.wait_for(t, form, lookups.form, quiet=said)
+    return known
+
+
 def draw_form(t: Texts, form: Form) -> None:
     """The fields by group, the choice of model and the buttons."""
     faults: dict[str, Fault] = st.session_state.get("faults", {})
-    with st.form("record", border=False):
+    with st.container(key="record"):
+        # A place that is always there: were it to come and go, the browser would draw every field below anew.
+        banner = st.empty()
         if faults:
             words = t("fault.one") if len(faults) == 1 else t("fault.many", count=len(faults))
-            st.error(words, icon=":material/edit_note:")
+            banner.error(words, icon=":material/edit_note:")
         for group, fields in form.groups():
             with st.container(border=True):
-                st.subheader(t(f"groups.{group}"), anchor=False)
+                st.header(t(f"groups.{group}"), anchor=False)
                 width = COLUMNS[group]
                 for start in range(0, len(fields), width):
                     cells = st.columns(width)
@@ -70,19 +80,19 @@ def draw_form(t: Texts, form: Form) -> None:
                             draw_field(t, field, faults.get(field.name))
         draw_models(t)
         with st.container(horizontal=True):
-            st.form_submit_button(
+            st.button(
                 t("predict.submit"), type="primary", icon=":material/forest:", on_click=submit, args=(form,), key="submit"
             )
-            if form.examples:
-                st.form_submit_button(
-                    t("predict.example"), icon=":material/auto_fix_high:", on_click=fill, args=(form,), key="example"
-                )
-            st.form_submit_button(t("predict.clear"), type="tertiary", on_click=clear, args=(form,), key="clear")
+            st.button(t("predict.clear"), type="tertiary", on_click=clear, args=(form,), key="clear")
 
 
 def draw_field(t: Texts, field: Field, fault: Fault | None) -> None:
-    """One field: label with unit, help, entry, and below it the allowed range or what is wrong."""
-    name = t.get(f"fields.{field.name}", field.name.replace("_", " "))
+    """One field: label with unit, help, entry, and below it the allowed range or what is wrong.
+
+    An entry travels with the next action on the page: nothing is drawn anew while the reader types, and nothing is lost on
+    the way to the other page and back.
+    """
+    name = name_of(t, field.name)
     unit = t.get(f"units.{field.unit}", field.unit)
     help_text = t.get(f"help.{field.name}", plain(field.description)) or None
     label = f"{name} ({unit})" if unit else name
@@ -94,35 +104,46 @@ def draw_field(t: Texts, field: Field, fault: Fault | None) -> None:
             placeholder=t("predict.choose"),
             help=help_text,
             key=key_of(field.name),
+            on_change="ignore",
             persist_state="session",
         )
         allowed = t("predict.options", count=len(field.options))
     else:
         # No limits on the entry itself: the browser would drop what is outside them without a word.
         st.number_input(
-            label, value=0, step=1, format="%d", help=help_text, key=key_of(field.name), persist_state="session"
+            label,
+            step=1,
+            format="%d",
+            help=help_text,
+            key=key_of(field.name),
+            on_change="ignore",
+            persist_state="session",
         )
         shown_unit = unit if unit in ("", "°") else f"\N{NO-BREAK SPACE}{unit}"
         rule = "predict.range_negative" if field.minimum < 0 else "predict.range"
         allowed = t(rule, minimum=field.minimum, maximum=field.maximum, unit=shown_unit)
     if fault is None:
-        st.html(f'<p class="range">{allowed}</p>')
+        st.html(f'<p class="range">{html.escape(allowed)}</p>')
     else:
         st.markdown(f":red[:material/error: {t(f'fault.{fault.key}', **fault.values)}]")
 
 
 def draw_models(t: Texts) -> None:
-    """The choice of model, from the API's list."""
-    names = lookups.model_names()
-    if isinstance(names, Problem) or not names:
+    """The choice of model, from the API's list; while the API is away, from the list it gave last."""
+    answer = lookups.model_names()
+    if not isinstance(answer, Problem):
+        st.session_state["known_models"] = answer
+    names: tuple[str, ...] | None = st.session_state.get("known_models")
+    if names is None:
+        st.caption(t("predict.models_unknown"))
+    elif not names:
         st.caption(t("predict.no_models"))
     else:
-        st.selectbox(t("predict.model"), names, key=key_of(MODEL), persist_state="session")
+        st.selectbox(t("predict.model"), names, key=key_of(MODEL), on_change="ignore", persist_state="session")
 
 
 def draw_result(t: Texts) -> None:
     """The answer to the last press of the button, or what is missing for one."""
-    st.subheader(t("result.title"), anchor=False)
     record = st.session_state.pop("pending", None)
     if record is not None:
         with st.spinner(t("result.working")):
@@ -130,9 +151,15 @@ def draw_result(t: Texts) -> None:
         if st.session_state.get("faults"):
             st.rerun()
     answer: Answer | None = st.session_state.get("answer")
+    if answer is not None and isinstance(answer.outcome, Problem) and answer.status != panels.status():
+        # The trouble of that time has passed or become another, which the frame tells.
+        answer = st.session_state["answer"] = None
+    faults: dict[str, Fault] = st.session_state.get("faults", {})
     if answer is None:
-        words = t("result.faulty") if st.session_state.get("faults") else t("result.empty")
-        st.html(f'<div class="waiting">{TREES}<p>{words}</p></div>')
+        st.header(t("result.title"), anchor=False)
+        names = ", ".join(name_of(t, name) for name in faults)
+        words = t("result.faulty", names=html.escape(names)) if faults else t("result.empty")
+        st.html(f'<div class="waiting">{words}</div>')
     elif isinstance(answer.outcome, Problem):
         panels.show_problem(t, answer.outcome)
     else:
@@ -143,21 +170,21 @@ def draw_prediction(t: Texts, prediction: Prediction, at: datetime) -> None:
     """The class with its name, the probability of each class as bars, and what computed them."""
     name = t.get(f"classes.{prediction.label}", plain(prediction.label))
     st.caption(t("result.eyebrow"))
-    st.markdown(f"## {name}")
+    with st.container(key="cover"):
+        st.header(name, anchor=False)
     share = t.percent(prediction.probabilities[prediction.label])
-    st.markdown(f"**{t('result.sure', probability=share)}**")
     about = t.get(f"about.{prediction.label}", "")
-    if about:
-        st.markdown(about)
+    st.markdown(f"**{t('result.sure', probability=share)}**  \n{about}")
     draw_bars(t, prediction)
     st.badge(t("result.version", version=plain(prediction.model_version)), icon=":material/deployed_code:", color="green")
     when = t.moment(at, panels.reader_zone())
-    st.caption(t("result.made", time=when, id=f"`{prediction.prediction_id}`"))
+    st.caption(t("result.made", time=when, id=plain(prediction.prediction_id)))
 
 
 def draw_bars(t: Texts, prediction: Prediction) -> None:
     """One bar per class, the likeliest first; the predicted one in the theme's colour."""
     dark = st.context.theme.type == "dark"
+    ink = "#E7ECE5" if dark else "#1D2721"
     rows = [
         {
             "kind": t.get(f"classes.{label}", label),
@@ -170,7 +197,7 @@ def draw_bars(t: Texts, prediction: Prediction) -> None:
     frame = pd.DataFrame(rows)
     order = list(frame["kind"])
     base = alt.Chart(frame).encode(
-        y=alt.Y("kind:N", sort=order, title=None, axis=alt.Axis(labelLimit=170, ticks=False, domain=False)),
+        y=alt.Y("kind:N", sort=order, title=None, axis=alt.Axis(labelLimit=170, labelColor=ink, labelFontSize=13, ticks=False, domain=False)),
         x=alt.X("share:Q", title=None, axis=None, scale=alt.Scale(domain=[0, 1.22])),
         tooltip=[
             alt.Tooltip("kind:N", title=t("result.kind")),
@@ -178,10 +205,10 @@ def draw_bars(t: Texts, prediction: Prediction) -> None:
         ],
     )
     bars = base.mark_bar(cornerRadiusEnd=4, height=16).encode(color=alt.Color("colour:N", scale=None))
-    words = base.mark_text(align="left", dx=6, color="#E7ECE5" if dark else "#1D2721").encode(text="text:N")
+    words = base.mark_text(align="left", dx=6, color=ink, fontSize=13).encode(text="text:N")
     chart = (bars + words).properties(height=32 * len(rows))
     told = ", ".join(f"{row['kind']} {row['text']}" for row in rows)
-    st.markdown(f"**{t('result.chart')}**")
+    st.caption(t("result.chart"))
     st.altair_chart(chart, width="stretch", alt=t("result.chart_alt", bars=told))
 
 
@@ -198,7 +225,7 @@ def ask(record: dict[str, int | str]) -> Answer:
                 for name, message in outcome.fields.items()
                 if name in record
             }
-    return Answer(outcome, datetime.now(UTC))
+    return Answer(outcome, datetime.now(UTC), panels.status())
 
 
 def submit(form: Form) -> None:
@@ -227,6 +254,11 @@ def clear(form: Form) -> None:
         st.session_state[key_of(field.name)] = None if field.options else 0
     st.session_state["faults"] = {}
     st.session_state["answer"] = None
+
+
+def name_of(t: Texts, column: str) -> str:
+    """What a column is called on the page."""
+    return t.get(f"fields.{column}", column.replace("_", " "))
 
 
 def key_of(name: str) -> str:

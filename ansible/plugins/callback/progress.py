@@ -21,7 +21,7 @@ DOCUMENTATION = """
     description: Says which step runs, what changed, and why a task failed.
 """
 
-# Tasks that may take minutes, with the reason: said when they start.
+# Tasks that may take minutes, with the reason: said once they have not ended at once.
 SLOW = {
     "Install Debian's engine": "installs packages",
     "Bootstrap Debian trixie": "builds a Debian image, about a minute",
@@ -31,6 +31,7 @@ SLOW = {
     "Apply terraform/stack": "builds six images on a first run (MinIO from source, Airflow): eight to fifteen minutes; two otherwise",
     "Wait until the run has ended (it gathers a batch, trains and registers a model)": "one to two minutes",
 }
+HINT_SECONDS = 3
 HEARTBEAT_SECONDS = 30
 
 
@@ -62,9 +63,11 @@ class CallbackModule(CallbackBase):
         threading.Thread(target=self._beat, daemon=True).start()
 
     def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT_SECONDS):
+        while not self._ended.wait(1):
             seconds = int(time.monotonic() - self._task_began)
-            if self._task and seconds >= HEARTBEAT_SECONDS:
+            if seconds == HINT_SECONDS and self._task in SLOW:
+                self._say(f"  {self._task} ({SLOW[self._task]})")
+            elif seconds and seconds % HEARTBEAT_SECONDS == 0:
                 self._say(f"  … {self._task}: {seconds // 60} min {seconds % 60:02d} s")
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
@@ -73,8 +76,6 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         # No templating of the name here: what is secret stays in the task.
         self._task, self._task_began = task.get_name().split(" : ")[-1], time.monotonic()
-        if self._task in SLOW:
-            self._say(f"  {self._task} ({SLOW[self._task]})")
 
     def v2_runner_on_ok(self, result: Any) -> None:
         task, data = result.task, result.result

@@ -3,12 +3,12 @@
 set -euo pipefail
 
 # Keys travel on standard input, so that none is an argument.
-printf 'admin\n%s\n' "$(</run/secrets/root-password)" | mcli alias set --quiet stack http://minio:9000 >/dev/null
+printf 'admin\n%s\n' "$(</run/secrets/root-password)" | minio-client alias set --quiet stack http://minio:9000 >/dev/null
 
-mcli mb --ignore-existing "stack/${BUCKET}"
-mcli version enable "stack/${BUCKET}"
+minio-client mb --ignore-existing "stack/${BUCKET}"
+minio-client version enable "stack/${BUCKET}"
 
-printf 'mlflow\n%s\n' "$(</run/secrets/mlflow-secret-key)" | mcli admin user add --quiet stack >/dev/null
+printf 'mlflow\n%s\n' "$(</run/secrets/mlflow-secret-key)" | minio-client admin user add --quiet stack >/dev/null
 cat >/tmp/policy.json <<JSON
 {
   "Version": "2012-10-17",
@@ -18,11 +18,11 @@ cat >/tmp/policy.json <<JSON
   ]
 }
 JSON
-mcli admin policy create stack mlflow-artifacts /tmp/policy.json
+minio-client admin policy create stack mlflow-artifacts /tmp/policy.json
 
 # Attaching twice is refused, so it is asked first.
-if mcli admin user info --json stack mlflow | grep --quiet '"policyName":"mlflow-artifacts"'; then
+if minio-client admin user info --json stack mlflow | grep --quiet '"policyName":"mlflow-artifacts"'; then
   echo "policy mlflow-artifacts is attached to user mlflow"
 else
-  mcli admin policy attach stack mlflow-artifacts --user mlflow
+  minio-client admin policy attach stack mlflow-artifacts --user mlflow
 fi

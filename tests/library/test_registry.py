@@ -1,0 +1,132 @@
+import mlflow
+import pandas as pd
+import pytest
+
+from covertype import __main__ as command
+from covertype import contract, registry
+from covertype.settings import Settings
+
+
+@pytest.fixture
+def fresh(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """The settings of the session with a registered model of the test's own."""
+    return settings.model_copy(update={"model_name": request.node.name})
+
+
+@pytest.fixture
+def three(fresh: Settings, run_id: str) -> list[int]:
+    """Three versions: the registered run, and two more of the same model."""
+    first = registry.register(fresh, run_id)
+    client = mlflow.MlflowClient(fresh.tracking_uri)
+    source = client.get_model_version(fresh.model_name, "1").source
+    others = [client.create_model_version(fresh.model_name, source, run_id) for _ in range(2)]
+    return [first.version, *(int(other.version) for other in others)]
+
+
+def test_a_run_is_registered_once_with_its_metrics(fresh: Settings, run_id: str) -> None:
+    first = registry.register(fresh, run_id)
+    assert (first.version, first.run_id, first.stage) == (1, run_id, "None")
+    assert registry.register(fresh, run_id) == first
+    logged = mlflow.MlflowClient(fresh.tracking_uri).get_run(run_id).data.metrics
+    assert first.metrics == {name: value for name, value in logged.items() if name.startswith("test_")}
+    assert len(first.metrics) == 4
+
+
+def test_a_run_without_a_model_is_refused(fresh: Settings) -> None:
+    mlflow.set_tracking_uri(fresh.tracking_uri)
+    mlflow.set_experiment(fresh.experiment)
+    with mlflow.start_run() as run:
+        pass
+    with pytest.raises(registry.RegistryError, match="0 models"):
+        registry.register(fresh, run.info.run_id)
+
+
+def test_before_the_first_version(fresh: Settings) -> None:
+    assert registry.champion(fresh) is None
+    assert registry.list_versions(fresh) == []
+    with pytest.raises(registry.RegistryError, match="no version in Production"):
+        registry.rollback(fresh)
+
+
+def test_a_registered_version_is_not_in_production_by_itself(fresh: Settings, run_id: str) -> None:
+    registry.register(fresh, run_id)
+    assert registry.champion(fresh) is None
+
+
+def state(settings: Settings) -> dict[int, tuple[str, tuple[str, ...]]]:
+    return {found.version: (found.stage, found.aliases) for found in registry.list_versions(settings)}
+
+
+def test_stage_and_alias_move_together(fresh: Settings, three: list[int]) -> None:
+    registry.set_production(fresh, 1)
+    assert state(fresh) == {1: ("Production", ("champion",)), 2: ("None", ()), 3: ("None", ())}
+    registry.set_production(fresh, 3)
+    registry.set_production(fresh, 3)
+    assert state(fresh) == {1: ("Archived", ()), 2: ("None", ()), 3: ("Production", ("champion",))}
+    assert list(state(fresh)) == [3, 2, 1]
+
+
+def test_a_move_that_was_cut_short_is_completed(
+    fresh: Settings, three: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.set_production(fresh, 1)
+    with monkeypatch.context() as cut:
+        cut.setattr(
+            mlflow.MlflowClient,
+            "set_registered_model_alias",
+            lambda *_: (_ for _ in ()).throw(OSError("cut")),
+        )
+        with pytest.raises(OSError, match="cut"):
+            registry.set_production(fresh, 2)
+    champion = registry.champion(fresh)
+    assert champion is not None
+    assert champion.version == 1
+    registry.set_production(fresh, 2)
+    assert state(fresh)[2] == ("Production", ("champion",))
+    assert registry.rollback(fresh)[0].version == 1
+
+
+def test_rollback_goes_back_step_by_step(fresh: Settings, three: list[int]) -> None:
+    for version in three:
+        registry.set_production(fresh, version)
+    now, before = registry.rollback(fresh)
+    assert (now.version, now.stage, now.aliases, before.version) == (2, "Production", ("champion",), 3)
+    assert state(fresh)[3] == ("Archived", ())
+    assert registry.ROLLED_BACK_TAG in registry.get(fresh, 3).tags
+    assert registry.rollback(fresh)[0].version == 1
+    with pytest.raises(registry.RegistryError, match="version 1 is the first"):
+        registry.rollback(fresh)
+    assert state(fresh)[1] == ("Production", ("champion",))
+
+
+def test_a_loaded_version_predicts(fresh: Settings, run_id: str) -> None:
+    loaded = registry.load(fresh, registry.register(fresh, run_id))
+    frame = contract.features_frame([contract.EXAMPLE])
+    probabilities = pd.Series(
+        loaded.artifact.pipeline.predict_proba(frame)[0], index=loaded.artifact.pipeline.classes_
+    )
+    assert probabilities.sum() == pytest.approx(1)
+    assert probabilities.idxmax() == loaded.artifact.pipeline.predict(frame)[0]
+    assert set(probabilities.index) <= set(contract.CLASSES)
+
+
+def test_the_command_rolls_back(
+    fresh: Settings, three: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COVERTYPE_TRACKING_URI", fresh.tracking_uri)
+    monkeypatch.setenv("COVERTYPE_MODEL_NAME", fresh.model_name)
+    registry.set_production(fresh, 1)
+    assert command.main(["rollback"]) == 1
+    assert "there is nothing before it" in capsys.readouterr().err
+    registry.set_production(fresh, 2)
+    assert command.main(["rollback"]) == 0
+    assert capsys.readouterr().out == f"{fresh.model_name}: version 1 is Production again (was 2)\n"
+
+
+def test_a_registry_that_is_down_is_an_error_not_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    nowhere = Settings(tracking_uri="http://127.0.0.1:9")
+    with pytest.raises(mlflow.exceptions.MlflowException, match="Connection refused"):
+        registry.champion(nowhere)
+    monkeypatch.setenv("COVERTYPE_TRACKING_URI", nowhere.tracking_uri)
+    assert command.main(["rollback"]) == 1
