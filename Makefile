@@ -50,8 +50,8 @@ lint: .venv-dev/.complete ## style, types, syntax of every language here
 unit: .venv/.complete ## fast tests, inside the images that ship
 	@bin/unit
 
-iac: .venv-dev/.complete ## Terraform and Ansible alone, without a stack
+iac: .venv/.complete .venv-dev/.complete ## Terraform and Ansible alone, without a stack
 	@bin/iac
 
 e2e: .venv/.complete .venv-dev/.complete ## a second stack, from nothing to a prediction in a browser and back to nothing
-	@.venv-dev/bin/pytest tests/stack
+	@bin/e2e

@@ -121,7 +121,7 @@ def modeling_covertype() -> None:
 
     learnt = train()
     collect() >> learnt
-    promote(register(learnt))  # type: ignore[arg-type]  # results are references until they run
+    promote(register(learnt))
 
 
 modeling_covertype()

@@ -20,15 +20,26 @@ def main() -> None:
     st.set_page_config(page_title="Covertype", page_icon=ICON, layout="wide", menu_items={})
     st.html(ASSETS / "page.css")
     st.logo(ICON, size="large")
-    head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="head")
+    head = st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="head"
+    )
     state = head.container(width="content")
     t = choose_language(head)
     page = st.navigation(
         [
             st.Page(
-                partial(predict.show, t), title=t("predict.nav"), icon=":material/forest:", url_path="predict", default=True
+                partial(predict.show, t),
+                title=t("predict.nav"),
+                icon=":material/forest:",
+                url_path="predict",
+                default=True,
             ),
-            st.Page(partial(models.show, t), title=t("models.nav"), icon=":material/deployed_code:", url_path="models"),
+            st.Page(
+                partial(models.show, t),
+                title=t("models.nav"),
+                icon=":material/deployed_code:",
+                url_path="models",
+            ),
         ],
         position="top",
     )

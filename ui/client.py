@@ -1,4 +1,4 @@
-"""The one way from the page to the model API: each call gives a typed answer or raises ApiError, which says what failed."""
+"""The one way from the page to the model API: a typed answer, or ApiError that says what failed."""
 
 import math
 import os
@@ -74,7 +74,7 @@ class Serving:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One prediction: the class and its name, the probability (0..1) of each class by name, and what computed it."""
+    """One prediction: the class and its name, the probability (0..1) of each class, and what computed it."""
 
     cover_type: int
     label: str
@@ -162,15 +162,14 @@ def _refusal(answer: httpx.Response, call: str, url: str) -> Problem:
     code = answer.status_code
     if code == httpx.codes.SERVICE_UNAVAILABLE:
         kind = Kind.NOT_READY
-    elif 400 <= code < 500:
+    elif answer.is_client_error:
         kind = Kind.REFUSED
-    elif code >= 500:
+    elif answer.is_server_error:
         kind = Kind.FAILED
     else:
         kind = Kind.NONSENSE
     detail = str(reason)[:LONGEST_DETAIL] or f"HTTP {code}"
     return Problem(kind, call, url, detail, fields=fields)
-
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:

@@ -1,4 +1,4 @@
-"""The form without a screen: which fields there are (from the API's schema), how they are grouped, and what is wrong with an entry."""
+"""The form without a screen: its fields (from the API's schema), their groups, the faults of an entry."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ type Value = int | str | None
 
 @dataclass(frozen=True)
 class Field:
-    """One column: a category when it has options, otherwise a whole number from minimum to maximum in `unit`."""
+    """One column: a category when it has options, else a whole number from minimum to maximum in `unit`."""
 
     name: str
     options: tuple[str, ...]
@@ -43,7 +43,9 @@ class Form:
     def groups(self) -> list[tuple[str, list[Field]]]:
         """Fields by group, in the order of the page; groups without a field are left out."""
         by_name = {field.name: field for field in self.fields}
-        placed = [(group, [by_name[name] for name in names if name in by_name]) for group, names in GROUPS.items()]
+        placed = [
+            (group, [by_name[name] for name in names if name in by_name]) for group, names in GROUPS.items()
+        ]
         known = {name for names in GROUPS.values() for name in names}
         placed.append((OTHER, [field for field in self.fields if field.name not in known]))
         return [(group, fields) for group, fields in placed if fields]
@@ -58,7 +60,10 @@ class Fault:
 
 
 def read_schema(body: Any) -> Form:
-    """The form of a JSON schema of one record; raises ValueError, TypeError or KeyError when the schema says too little."""
+    """The form of a JSON schema of one record.
+
+    Raises ValueError, TypeError or KeyError when the schema says too little.
+    """
     fields = tuple(_field(name, rules) for name, rules in body["properties"].items())
     if not fields:
         raise ValueError("a schema without fields")

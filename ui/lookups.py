@@ -1,4 +1,7 @@
-"""What the page reads from the API, shared by all its readers for a few seconds, so that many open pages cost one call."""
+"""What the page reads from the API, kept for seconds and for all readers: many open pages cost one call."""
+
+# Streamlit's decorators are Any where the checks run.
+# mypy: disallow-untyped-decorators=False
 
 from collections.abc import Callable
 
@@ -18,7 +21,7 @@ def api() -> ModelApi:
     return from_environment()
 
 
-# Problems are answers too: kept like any other, so that a slow API is waited for once and not by every reader.
+# Problems are answers too, and kept: a slow API is waited for once and not by every reader.
 @st.cache_data(ttl=KEPT, show_spinner=False)
 def form() -> Form | Problem:
     """The form of GET /schema, or why there is none."""

@@ -1,5 +1,8 @@
 """Pieces that every page shows: what the API is doing, and what failed and what to do about it."""
 
+# Streamlit's decorators are Any where the checks run.
+# mypy: disallow-untyped-decorators=False
+
 from collections.abc import Callable
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -35,7 +38,7 @@ def show_problem(t: Texts, problem: Problem) -> None:
 
 
 def wait_for[T](t: Texts, problem: Problem, ask: Callable[[], T | Problem], *, quiet: bool = False) -> None:
-    """The problem of a lookup, with a button to retry; the page is drawn anew as soon as the lookup gives an answer.
+    """The problem of a lookup, with a button to retry; the page is drawn anew as soon as there is an answer.
 
     `quiet` leaves out the message, for a problem that the page shows elsewhere.
     """

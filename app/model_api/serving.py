@@ -208,7 +208,7 @@ class ModelHolder:
         while not self._stop.is_set():
             self.refresh()
             # Not all replicas at the same instant, and never later than promised.
-            self._stop.wait(self._poll_seconds * random.uniform(0.8, 1))
+            self._stop.wait(self._poll_seconds * random.uniform(0.8, 1))  # noqa: S311 - no secret, a pause
 
 
 def _reason(error: Exception) -> str:

@@ -5,14 +5,13 @@ the serving.
 import os
 
 # MLflow reads these when it is imported or used; whoever sets them outside wins. They keep logs free of
-# progress bars and links,
-# and containers without a writable home or a route to the internet free of surprises.
+# progress bars and links, and containers without a writable home or a route to the internet free of surprises.
 for _name, _value in {
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MPLBACKEND": "Agg",
-    "MPLCONFIGDIR": "/tmp/matplotlib",
+    "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108 - the one place where the containers may write
 }.items():
     os.environ.setdefault(_name, _value)

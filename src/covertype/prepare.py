@@ -43,11 +43,10 @@ class TerrainFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     categories.
 
     Nothing is learnt from data: the same row gives the same numbers in every batch. A category that the
-    contract does not know,
-    or a missing column, is an error.
+    contract does not know, or a missing column, is an error.
     """
 
-    def fit(self, X: pd.DataFrame, y: object = None) -> Self:
+    def fit(self, X: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
         """Remember the columns' names only."""
         self._check(X)
         self.feature_names_in_ = np.asarray(contract.FEATURES, dtype=object)
@@ -83,7 +82,10 @@ class TerrainFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         indicators = [_indicators(X[name], values) for name, values in contract.CATEGORIES.items()]
         return np.hstack([measured, derived, *indicators])
 
-    def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:
+    def get_feature_names_out(
+        self,
+        input_features: object = None,  # noqa: ARG002 - scikit-learn's signature
+    ) -> npt.NDArray[np.object_]:
         """The 63 names, in the order of `transform`."""
         categories = [f"{name}={value}" for name, values in contract.CATEGORIES.items() for value in values]
         return np.asarray([*contract.NUMERIC_FEATURES, *_DERIVED, *categories], dtype=object)

@@ -61,7 +61,7 @@ _TABLES = {
 _STORED_COLUMNS = ("row_key", "batch_id", *contract.COLUMNS)
 # A row that is there already stays as it is. INSERT IGNORE would also swallow values that do not fit.
 _INSERT_ROW = (
-    f"INSERT INTO raw_observations ({', '.join(_STORED_COLUMNS)}) "
+    f"INSERT INTO raw_observations ({', '.join(_STORED_COLUMNS)}) "  # noqa: S608 - the contract's names
     f"VALUES ({', '.join(['%s'] * len(_STORED_COLUMNS))}) ON DUPLICATE KEY UPDATE row_key = row_key"
 )
 
@@ -159,7 +159,8 @@ def load_observations(connection: MySQL) -> pd.DataFrame:
     ordered by key.
     """
     with connection.cursor(pymysql.cursors.SSCursor) as cursor:
-        cursor.execute(f"SELECT {', '.join(_STORED_COLUMNS)} FROM raw_observations ORDER BY row_key")
+        columns = ", ".join(_STORED_COLUMNS)
+        cursor.execute(f"SELECT {columns} FROM raw_observations ORDER BY row_key")  # noqa: S608 - our own names
         frame = pd.DataFrame(iter(cursor), columns=list(_STORED_COLUMNS))
     return contract.as_typed(frame.astype({"batch_id": "int64"}))
 

@@ -44,7 +44,7 @@ def train(settings: Settings, observations: pd.DataFrame, dag_run_id: str) -> st
         return known
 
     trains, tests = split(observations)
-    if tests.empty or trains[contract.TARGET].nunique() < 2:
+    if tests.empty or trains[contract.TARGET].nunique() <= 1:
         raise NotEnoughData(
             f"{len(trains)} rows to train and {len(tests)} to test on are too few for a model."
         )

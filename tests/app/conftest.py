@@ -56,7 +56,7 @@ class Always:
         self.calls: list[int] = []
         self._row = np.where(self.classes_ == code, total, 0.0)
 
-    def predict_proba(self, X: pd.DataFrame) -> Any:  # noqa: N803 - scikit-learn's name
+    def predict_proba(self, X: pd.DataFrame) -> Any:
         self.calls.append(len(X))
         return np.tile(self._row, (len(X), 1))
 

@@ -1,35 +1,25 @@
 """The page run without a browser against a stub of the model API over HTTP."""
 
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+# --import-mode=importlib does not put this folder on the path.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from stub_api import StubApi
+
 APP = Path(__file__).parents[2] / "ui" / "app.py"
 
 
-def _stub_module() -> ModuleType:
-    # --import-mode=importlib does not put this folder on the path.
-    spec = importlib.util.spec_from_file_location("stub_api", Path(__file__).with_name("stub_api.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["stub_api"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-stub_api = _stub_module()
-
-
 @pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator["stub_api.StubApi"]:
-    """A stub API that the page and the client are pointed at; what was read from earlier ones is forgotten."""
-    with stub_api.StubApi() as running:
+def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubApi]:
+    """A stub API that the page and the client are pointed at; earlier ones are forgotten."""
+    with StubApi() as running:
         monkeypatch.setenv("MODEL_API_URL", running.url)
         st.cache_data.clear()
         st.cache_resource.clear()
@@ -37,7 +27,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator["stub_api.StubApi"]:
 
 
 @pytest.fixture
-def open_page(stub: "stub_api.StubApi") -> Callable[..., AppTest]:
+def open_page(stub: StubApi) -> Callable[..., AppTest]:
     """A function that opens the page, in a language."""
 
     def open_it(language: str = "en") -> AppTest:

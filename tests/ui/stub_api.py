@@ -3,7 +3,7 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 FEATURES: dict[str, tuple[int, int, str]] = {
     "Elevation": (1859, 3858, "m"),
@@ -45,17 +45,32 @@ def version(number: int, stage: str, aliases: list[str]) -> dict[str, Any]:
     created = f"2026-11-2{number}T10:06:00Z"
     metrics = {name: value - (3 - number) / 50 for name, value in METRICS.items()}
     return {
-        "name": NAME, "version": str(number), "stage": stage, "aliases": aliases, "metrics": metrics, "created": created
-    }  # fmt: skip
+        "name": NAME,
+        "version": str(number),
+        "stage": stage,
+        "aliases": aliases,
+        "metrics": metrics,
+        "created": created,
+    }
 
 
 def good_answers() -> dict[str, tuple[int, Any]]:
     """Call -> status and body of an API where all is well."""
-    serving = {"name": NAME, "version": "3", "run_id": "0123456789abcdef", "loaded_at": "2026-11-23T10:07:00Z"}
+    serving = {
+        "name": NAME,
+        "version": "3",
+        "run_id": "0123456789abcdef",
+        "loaded_at": "2026-11-23T10:07:00Z",
+    }
     probabilities = {
-        "Spruce/Fir": 0.02, "Lodgepole Pine": 0.08, "Ponderosa Pine": 0.0, "Cottonwood/Willow": 0.0,
-        "Aspen": 0.87, "Douglas-fir": 0.03, "Krummholz": 0.0,
-    }  # fmt: skip
+        "Spruce/Fir": 0.02,
+        "Lodgepole Pine": 0.08,
+        "Ponderosa Pine": 0.0,
+        "Cottonwood/Willow": 0.0,
+        "Aspen": 0.87,
+        "Douglas-fir": 0.03,
+        "Krummholz": 0.0,
+    }
     return {
         "GET /schema": (200, schema()),
         "GET /model": (200, {**serving, "metrics": METRICS}),
@@ -67,15 +82,18 @@ def good_answers() -> dict[str, tuple[int, Any]]:
         "POST /predict": (
             200,
             {
-                "prediction": 4, "label": "Aspen", "probabilities": probabilities,
-                "model_version": "3", "prediction_id": "5f0c7d1e-6a51-4a53-9d41-0b8a54d4b5cd",
+                "prediction": 4,
+                "label": "Aspen",
+                "probabilities": probabilities,
+                "model_version": "3",
+                "prediction_id": "5f0c7d1e-6a51-4a53-9d41-0b8a54d4b5cd",
             },
         ),
-    }  # fmt: skip
+    }
 
 
 class StubApi:
-    """Serves `answers` (call -> status and body) on a port of 127.0.0.1 and keeps what was posted; use as a context.
+    """Serves `answers` (call -> status and body) on 127.0.0.1 and keeps what was posted; use as a context.
 
     A body given as bytes is sent as it is. A call in `silent` is not answered before the stub ends.
     """
@@ -114,10 +132,12 @@ class StubApi:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def __enter__(self) -> "StubApi":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -60,10 +60,14 @@ def test_refusals_keep_the_reason(stub: StubApi, status: int, body: Any, kind: K
 def test_a_refused_value_is_named(stub: StubApi) -> None:
     said = [{"type": "less_than_equal", "loc": ["body", "Slope"], "msg": "Input should be less than 60"}]
     stub.answers["POST /predict"] = (422, {"detail": said})
-    assert problem_of(lambda: ModelApi(stub.url).predict(EXAMPLE, None)).fields == {"Slope": "Input should be less than 60"}
+    assert problem_of(lambda: ModelApi(stub.url).predict(EXAMPLE, None)).fields == {
+        "Slope": "Input should be less than 60"
+    }
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"", b"\xff\xfe", b"null", b"[]", b"{}", b"3", b'{"name": []}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"", b"\xff\xfe", b"null", b"[]", b"{}", b"3", b'{"name": []}', b"[" * 100_000]
+)
 @pytest.mark.parametrize("call", ["form", "serving", "model_names", "predict"])
 def test_nonsense_is_called_nonsense(stub: StubApi, call: str, body: bytes) -> None:
     stub.answers = dict.fromkeys(stub.answers, (200, body))
@@ -74,7 +78,12 @@ def test_nonsense_is_called_nonsense(stub: StubApi, call: str, body: bytes) -> N
 
 @pytest.mark.parametrize(
     "change",
-    [{"probabilities": {"Aspen": float("nan")}}, {"probabilities": {"Aspen": 7}}, {"label": "Oak"}, {"prediction": None}],
+    [
+        {"probabilities": {"Aspen": float("nan")}},
+        {"probabilities": {"Aspen": 7}},
+        {"label": "Oak"},
+        {"prediction": None},
+    ],
 )
 def test_a_prediction_that_contradicts_itself_is_nonsense(stub: StubApi, change: dict[str, Any]) -> None:
     status, body = stub.answers["POST /predict"]

@@ -38,8 +38,10 @@ def test_the_empty_form_lacks_an_elevation_and_the_categories(form: Form) -> Non
     empty = {field.name: None if field.options else 0 for field in form.fields}
     faults = check(form.fields, empty)
     assert {name: fault.key for name, fault in faults.items()} == {
-        "Elevation": "range", "Wilderness_Area": "choose", "Soil_Type": "choose"
-    }  # fmt: skip
+        "Elevation": "range",
+        "Wilderness_Area": "choose",
+        "Soil_Type": "choose",
+    }
     assert faults["Elevation"].values == {"minimum": 1859, "maximum": 3858, "unit": "m", "entry": 0}
 
 
@@ -61,7 +63,14 @@ def test_the_edges(form: Form, column: str, entry: Any, fault: str | None) -> No
 
 @pytest.mark.parametrize(
     "body",
-    [{}, [], None, {"properties": {}}, {"properties": {"A": {"type": "integer"}}}, {"properties": {"A": {"type": "object"}}}],
+    [
+        {},
+        [],
+        None,
+        {"properties": {}},
+        {"properties": {"A": {"type": "integer"}}},
+        {"properties": {"A": {"type": "object"}}},
+    ],
 )
 def test_a_schema_that_says_too_little_is_refused(body: Any) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):

@@ -33,10 +33,13 @@ def look_again(app: AppTest) -> AppTest:
 
 def test_the_form_starts_at_zero_with_blank_categories_and_shows_the_ranges(open_page: OpenPage) -> None:
     app = open_page()
-    assert len(app.number_input) == 10 and {entry.value for entry in app.number_input} == {0}
+    assert len(app.number_input) == 10
+    assert {entry.value for entry in app.number_input} == {0}
     assert {entry.label: entry.value for entry in app.selectbox} == {
-        "Wilderness area": None, "Soil type": None, "Model": NAME
-    }  # fmt: skip
+        "Wilderness area": None,
+        "Soil type": None,
+        "Model": NAME,
+    }
     assert app.number_input(key="field_Elevation").label == "Elevation (m)"
     assert all(entry.help for entry in app.number_input)
     said = words(app)
@@ -63,7 +66,8 @@ def test_an_example_gives_a_prediction(open_page: OpenPage, stub: StubApi) -> No
     assert stub.posted == [{**EXAMPLE, "model": NAME}]
     said = words(app)
     assert "Aspen" in [header.value for header in app.header]
-    assert "with a probability of 87.0%" in said and "Version 3" in said
+    assert "with a probability of 87.0%" in said
+    assert "Version 3" in said
     assert len(app.get("vega_lite_chart")) == 1
 
 
@@ -87,7 +91,8 @@ def test_a_value_that_only_the_api_refuses_is_told_at_its_field(open_page: OpenP
     stub.answers["POST /predict"] = (422, {"detail": [{"loc": ["body", "Slope"], "msg": "too steep"}]})
     app = press(press(open_page(), "Fill with an example"), "Predict")
     said = words(app)
-    assert "Refused: too steep." in said and "One field needs your attention." in said
+    assert "Refused: too steep." in said
+    assert "One field needs your attention." in said
 
 
 def test_an_api_that_goes_away_and_comes_back(open_page: OpenPage, stub: StubApi) -> None:
@@ -104,11 +109,14 @@ def test_an_api_that_goes_away_and_comes_back(open_page: OpenPage, stub: StubApi
     assert "Aspen" in [header.value for header in press(app, "Predict").header]
 
 
-def test_a_page_opened_while_the_api_is_away_says_so_and_gets_its_form_later(open_page: OpenPage, stub: StubApi) -> None:
+def test_a_page_opened_while_the_api_is_away_says_so_and_gets_its_form_later(
+    open_page: OpenPage, stub: StubApi
+) -> None:
     good, stub.answers = stub.answers, {}
     app = open_page()
     assert "**The model API refused GET /model**" in words(app)
-    assert "The form appears as soon as" in words(app) and not app.number_input
+    assert "The form appears as soon as" in words(app)
+    assert not app.number_input
     stub.answers = good
     assert len(look_again(app).number_input) == 10
 
@@ -118,10 +126,13 @@ def test_an_unreachable_api_is_named_with_what_to_do(
 ) -> None:
     stub.stop()
     said = words(open_page())
-    assert "**The model API does not answer**" in said and "`make status`" in said
+    assert "**The model API does not answer**" in said
+    assert "`make status`" in said
 
 
-def test_a_slow_api_is_called_slow(open_page: OpenPage, stub: StubApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_api_is_called_slow(
+    open_page: OpenPage, stub: StubApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "READ_SECONDS", 0.2)
     stub.silent.add("GET /model")
     app = open_page()
@@ -134,7 +145,8 @@ def test_without_a_model_the_form_is_there_and_the_reason_too(open_page: OpenPag
     stub.answers["GET /listar_modelos"] = (200, {"modelos_disponibles": []})
     app = open_page()
     assert "no Production version" in app.warning[0].value
-    assert "No model is listed as available" in words(app) and len(app.number_input) == 10
+    assert "No model is listed as available" in words(app)
+    assert len(app.number_input) == 10
 
 
 @pytest.fixture
@@ -149,7 +161,8 @@ def test_models_lists_every_version_and_the_one_serving(models: AppTest) -> None
     assert [metric.value for metric in app.metric] == ["0.933", "0.912", "0.866", "0.888"]
     said = words(app)
     assert said.index("**Version 3**") < said.index("**Version 2**") < said.index("**Version 1**")
-    assert ":green-badge[Production]" in said and ":blue-badge[champion]" in said
+    assert ":green-badge[Production]" in said
+    assert ":blue-badge[champion]" in said
 
 
 def test_models_without_the_registry_still_shows_what_serves(models: AppTest, stub: StubApi) -> None:

@@ -17,12 +17,13 @@ class Texts:
 
     def __init__(self, language: str) -> None:
         self.language = language
-        self._texts = flat(tomllib.loads((Path(__file__).parent / f"{language}.toml").read_text(encoding="utf-8")))
+        source = Path(__file__).parent / f"{language}.toml"
+        self._texts = flat(tomllib.loads(source.read_text(encoding="utf-8")))
 
     def __call__(self, key: str, **values: object) -> str:
-        """The text with that key, its placeholders filled; raises KeyError when a text or a value is missing."""
-        text = self._texts[key]
-        return text.format_map({name: self._shown(value) for name, value in values.items()}) if values else text
+        """The text with that key, its placeholders filled; raises KeyError when one is missing."""
+        shown = {name: self._shown(value) for name, value in values.items()}
+        return self._texts[key].format_map(shown)
 
     def get(self, key: str, otherwise: str) -> str:
         """The text with that key, or `otherwise` for what the API names and the texts do not."""
@@ -35,7 +36,8 @@ class Texts:
 
     def percent(self, share: float) -> str:
         """A share (0..1) in percent, one decimal."""
-        return f"{self.decimal(share * 100, 1)}\N{NO-BREAK SPACE}%" if self.language == "es" else f"{share:.1%}"
+        sign = "\N{NO-BREAK SPACE}%" if self.language == "es" else "%"
+        return self.decimal(share * 100, 1) + sign
 
     def moment(self, moment: datetime | None, zone: tzinfo) -> str:
         """Date and time in the reader's zone; the word for unknown when there is none."""

@@ -1,5 +1,8 @@
 """The page Models: the version that answers now, and every version that was ever registered."""
 
+# Streamlit's decorators are Any where the checks run.
+# mypy: disallow-untyped-decorators=False
+
 from collections.abc import Mapping
 
 import streamlit as st
@@ -51,18 +54,26 @@ def draw_serving(t: Texts, serving: Serving) -> None:
     """Name, version, age and metrics of the version that answers."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{plain(serving.name)}**", width="content")
-        st.badge(t("result.version", version=plain(serving.version)), icon=":material/deployed_code:", color="green")
+        st.badge(
+            t("result.version", version=plain(serving.version)),
+            icon=":material/deployed_code:",
+            color="green",
+        )
         loaded = t("models.serving_since", time=t.moment(serving.loaded_at, panels.reader_zone()))
         st.markdown(loaded, width="content")
     with st.container(horizontal=True):
         for name in METRICS:
-            st.metric(t(f"metrics.{name}"), shown(t, serving.metrics, name), help=t("metrics.help"), width=140)
+            st.metric(
+                t(f"metrics.{name}"), shown(t, serving.metrics, name), help=t("metrics.help"), width=140
+            )
     st.caption(f"{t('models.run')} {plain(serving.run_id)}")
 
 
 def newest_first(versions: tuple[Version, ...]) -> list[Version]:
     """By model, then by version number from the greatest down."""
-    by_number = sorted(versions, key=lambda item: int(item.version) if item.version.isdigit() else 0, reverse=True)
+    by_number = sorted(
+        versions, key=lambda item: int(item.version) if item.version.isdigit() else 0, reverse=True
+    )
     return sorted(by_number, key=lambda item: item.name)
 
 
@@ -72,8 +83,15 @@ def draw_version(t: Texts, version: Version) -> None:
     badges = [f":{STAGE_COLOURS.get(stage, 'gray')}-badge[{plain(stage)}]"] if stage else []
     badges += [f":blue-badge[{plain(alias)}]" for alias in version.aliases]
     number = t("result.version", version=plain(version.version))
-    created = t("models.created", name=plain(version.name), time=t.moment(version.created, panels.reader_zone()))
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"version_{version.name}_{version.version}"):
+    created = t(
+        "models.created", name=plain(version.name), time=t.moment(version.created, panels.reader_zone())
+    )
+    with st.container(
+        border=True,
+        horizontal=True,
+        vertical_alignment="center",
+        key=f"version_{version.name}_{version.version}",
+    ):
         st.markdown(f"**{number}** {' '.join(badges)}  \n:small[{created}]", width=300)
         for name in METRICS:
             st.markdown(f":small[{t(f'metrics.{name}')}]  \n{shown(t, version.metrics, name)}", width=125)

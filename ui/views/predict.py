@@ -36,7 +36,9 @@ def show(t: Texts) -> None:
     if form is None:
         return
     if form.examples:
-        st.button(t("predict.example"), icon=":material/auto_fix_high:", on_click=fill, args=(form,), key="example")
+        st.button(
+            t("predict.example"), icon=":material/auto_fix_high:", on_click=fill, args=(form,), key="example"
+        )
     left, right = st.columns([5, 3], gap="large")
     with left:
         draw_form(t, form)
@@ -47,7 +49,7 @@ def show(t: Texts) -> None:
 def known_form(t: Texts) -> Form | None:
     """The form of the API; while the API does not say, the one drawn last, so that nothing typed is lost."""
     form = lookups.form()
-    if not isinstance(form, Problem):
+    if isinstance(form, Form):
         st.session_state["known_form"] = form
         return form
     known: Form | None = st.session_state.get("known_form")
@@ -64,7 +66,7 @@ def draw_form(t: Texts, form: Form) -> None:
     """The fields by group, the choice of model and the buttons."""
     faults: dict[str, Fault] = st.session_state.get("faults", {})
     with st.container(key="record"):
-        # A place that is always there: were it to come and go, the browser would draw every field below anew.
+        # Always there: were it to come and go, the browser would draw every field below anew.
         banner = st.empty()
         if faults:
             words = t("fault.one") if len(faults) == 1 else t("fault.many", count=len(faults))
@@ -81,7 +83,12 @@ def draw_form(t: Texts, form: Form) -> None:
         draw_models(t)
         with st.container(horizontal=True):
             st.button(
-                t("predict.submit"), type="primary", icon=":material/forest:", on_click=submit, args=(form,), key="submit"
+                t("predict.submit"),
+                type="primary",
+                icon=":material/forest:",
+                on_click=submit,
+                args=(form,),
+                key="submit",
             )
             st.button(t("predict.clear"), type="tertiary", on_click=clear, args=(form,), key="clear")
 
@@ -89,8 +96,8 @@ def draw_form(t: Texts, form: Form) -> None:
 def draw_field(t: Texts, field: Field, fault: Fault | None) -> None:
     """One field: label with unit, help, entry, and below it the allowed range or what is wrong.
 
-    An entry travels with the next action on the page: nothing is drawn anew while the reader types, and nothing is lost on
-    the way to the other page and back.
+    An entry travels with the next action on the page: nothing is drawn anew while the reader types, and
+    nothing is lost on the way to the other page and back.
     """
     name = name_of(t, field.name)
     unit = t.get(f"units.{field.unit}", field.unit)
@@ -139,7 +146,9 @@ def draw_models(t: Texts) -> None:
     elif not names:
         st.caption(t("predict.no_models"))
     else:
-        st.selectbox(t("predict.model"), names, key=key_of(MODEL), on_change="ignore", persist_state="session")
+        st.selectbox(
+            t("predict.model"), names, key=key_of(MODEL), on_change="ignore", persist_state="session"
+        )
 
 
 def draw_result(t: Texts) -> None:
@@ -176,7 +185,11 @@ def draw_prediction(t: Texts, prediction: Prediction, at: datetime) -> None:
     about = t.get(f"about.{prediction.label}", "")
     st.markdown(f"**{t('result.sure', probability=share)}**  \n{about}")
     draw_bars(t, prediction)
-    st.badge(t("result.version", version=plain(prediction.model_version)), icon=":material/deployed_code:", color="green")
+    st.badge(
+        t("result.version", version=plain(prediction.model_version)),
+        icon=":material/deployed_code:",
+        color="green",
+    )
     when = t.moment(at, panels.reader_zone())
     st.caption(t("result.made", time=when, id=plain(prediction.prediction_id)))
 
@@ -185,19 +198,25 @@ def draw_bars(t: Texts, prediction: Prediction) -> None:
     """One bar per class, the likeliest first; the predicted one in the theme's colour."""
     dark = st.context.theme.type == "dark"
     ink = "#E7ECE5" if dark else "#1D2721"
+    likely, others = ("#5BB589", "#59665E") if dark else ("#2E6B4A", "#B9B6A6")
     rows = [
         {
             "kind": t.get(f"classes.{label}", label),
             "share": share,
             "text": t.percent(share),
-            "colour": ("#5BB589" if dark else "#2E6B4A") if label == prediction.label else ("#59665E" if dark else "#B9B6A6"),
+            "colour": likely if label == prediction.label else others,
         }
         for label, share in sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     ]
     frame = pd.DataFrame(rows)
     order = list(frame["kind"])
     base = alt.Chart(frame).encode(
-        y=alt.Y("kind:N", sort=order, title=None, axis=alt.Axis(labelLimit=170, labelColor=ink, labelFontSize=13, ticks=False, domain=False)),
+        y=alt.Y(
+            "kind:N",
+            sort=order,
+            title=None,
+            axis=alt.Axis(labelLimit=170, labelColor=ink, labelFontSize=13, ticks=False, domain=False),
+        ),
         x=alt.X("share:Q", title=None, axis=None, scale=alt.Scale(domain=[0, 1.22])),
         tooltip=[
             alt.Tooltip("kind:N", title=t("result.kind")),

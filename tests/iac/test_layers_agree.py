@@ -1,0 +1,105 @@
+"""Terraform, Ansible and the images share names, ports and users: written once a layer, and the same in each."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[2]
+ROOTS = ("external", "stack")
+PLAYBOOKS = sorted(path.name for path in (PROJECT / "ansible").glob("*.yml") if path.name != "inventory.yml")
+
+
+def terraform_defaults() -> dict[str, str]:
+    """Default of each scalar variable of the root modules, as text."""
+    defaults: dict[str, str] = {}
+    for root in ROOTS:
+        text = (PROJECT / "terraform" / root / "variables.tf").read_text(encoding="utf-8")
+        for name, body in re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL):
+            scalar = re.search(r'^  default     = (?:"(.*)"|([\d.]+))$', body, re.MULTILINE)
+            if scalar:
+                value = scalar[1] if scalar[1] is not None else scalar[2]
+                assert defaults.setdefault(name, value) == value, f"{name} differs between the root modules"
+    return defaults
+
+
+@pytest.fixture(scope="module")
+def ansible_variables() -> dict:
+    """Variables of the host as Ansible resolves them in an empty environment."""
+    shown = subprocess.run(
+        [
+            ".venv-dev/bin/ansible",
+            "stack-host",
+            "-m",
+            "ansible.builtin.debug",
+            "-a",
+            "var=platform_variables",
+        ],
+        cwd=PROJECT,
+        env={"PATH": "/usr/bin:/bin", "HOME": "/root", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.json"},
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    host = json.loads(shown.stdout)["plays"][0]["tasks"][0]["hosts"]["stack-host"]
+    return host["platform_variables"]
+
+
+def test_ansible_passes_the_defaults_of_terraform(ansible_variables: dict) -> None:
+    """So that `terraform apply` typed by hand gives what `make up` gives."""
+    defaults = terraform_defaults()
+    assert {name: str(value) for name, value in ansible_variables.items()} == {
+        name: defaults[name] for name in ansible_variables
+    }
+
+
+def test_secret_files_belong_to_the_users_of_the_containers() -> None:
+    text = (PROJECT / "terraform/stack/locals.tf").read_text(encoding="utf-8")
+    users = {name: int(uid) for name, uid in re.findall(r'^\s+(\w+)\s+= "(\d+):\d+"$', text, re.MULTILINE)}
+    defaults = yaml.safe_load((PROJECT / "roles/secret_files/defaults/main.yml").read_text(encoding="utf-8"))
+    container_user = {
+        "airflow": "airflow",
+        "airflow-db": "postgres",
+        "minio": "minio",
+        "mlflow": "mlflow",
+        "mysql-data-store": "mysql",
+        "mysql-mlflow": "mysql",
+    }
+    for item in defaults["secret_files_mounted"]:
+        service = item["file"].split("/")[0]
+        assert item["owner"] == users[container_user[service]], item["file"]
+        assert item["value"] in defaults["secret_files_values"], item["file"]
+
+
+def test_images_run_as_the_users_that_terraform_names() -> None:
+    text = (PROJECT / "terraform/stack/locals.tf").read_text(encoding="utf-8")
+    for name, uid in re.findall(r'^\s+(airflow|minio|mlflow)\s+= "(\d+):\d+"$', text, re.MULTILINE):
+        dockerfile = (PROJECT / "images" / name / "Dockerfile").read_text(encoding="utf-8")
+        assert f"\nUSER {uid}\n" in dockerfile, name
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_a_root_module_is_valid(root: str) -> None:
+    done = subprocess.run(
+        ["terraform", f"-chdir=terraform/{root}", "validate", "-no-color"],
+        cwd=PROJECT,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_a_playbook_is_valid(playbook: str) -> None:
+    done = subprocess.run(
+        [".venv-dev/bin/ansible-playbook", "--syntax-check", f"ansible/{playbook}"],
+        cwd=PROJECT,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
