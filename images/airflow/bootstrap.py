@@ -1,6 +1,7 @@
 """Bring Airflow's metadata database to this version and make sure that its administrator can sign in.
 
-Run to the end before any Airflow service starts, and again whenever the image changes: each step is idempotent.
+Run to the end before any Airflow service starts, and again whenever the image changes: each step is
+idempotent.
 """
 
 import os

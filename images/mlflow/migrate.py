@@ -1,7 +1,7 @@
 """Bring MLflow's tables to this version, and say which migrations ran.
 
-Run to the end before the server starts: a migration that two processes begin, or that a restart interrupts, does not
-recover by itself. The URL is that of the environment, as the server reads it.
+Run to the end before the server starts: a migration that two processes begin, or that a restart interrupts,
+does not recover by itself. The URL is that of the environment, as the server reads it.
 """
 
 import logging

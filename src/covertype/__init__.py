@@ -5,7 +5,7 @@ the serving.
 import os
 
 # MLflow reads these when it is imported or used; whoever sets them outside wins. They keep logs free of
-# progress bars and links, and containers without a writable home or a route to the internet free of surprises.
+# progress bars and links, and containers without a writable home or a way to the internet out of trouble.
 for _name, _value in {
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_DISABLE_TELEMETRY": "true",

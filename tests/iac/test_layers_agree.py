@@ -1,4 +1,4 @@
-"""Terraform, Ansible and the images share names, ports and users: written once a layer, and the same in each."""
+"""Terraform, Ansible and the images share names, ports and users: written once a layer, the same in each."""
 
 import json
 import re

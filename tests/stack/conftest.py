@@ -97,7 +97,10 @@ class Stack:
 
     def mysql(self, statement: str) -> list[list[str]]:
         """Rows that a statement gives in datadb, as root."""
-        shell = 'MYSQL_PWD="$(cat /run/secrets/root-password)" exec mysql --user=root --batch --skip-column-names datadb'
+        shell = (
+            'MYSQL_PWD="$(cat /run/secrets/root-password)" '
+            "exec mysql --user=root --batch --skip-column-names datadb"
+        )
         done = subprocess.run(
             ["docker", "exec", "--interactive", f"{self.name}-mysql-data-store", "sh", "-c", shell],
             input=statement,

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 
 from .conftest import ARTEFACTS, PROJECT, Stack, wait_until
@@ -94,7 +95,7 @@ def test_a_service_reaches_only_what_it_needs(stack: Stack) -> None:
     assert networks["data-api"] == {"source"}
     assert networks["airflow-scheduler"] == {"airflow", "data", "source", "tracking"}
     assert networks["mysql-data-store"] == {"data"}
-    reach = "import socket; socket.create_connection((__import__('sys').argv[1], int(__import__('sys').argv[2])), 3)"
+    reach = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
     for host, port in (("mysql-data-store", "3306"), ("mlflow", "5000"), ("minio", "9000")):
         done = subprocess.run(
             ["docker", "exec", f"{stack.name}-ui", "python3", "-c", reach, host, port],
@@ -222,10 +223,8 @@ def test_a_second_batch_trains_and_promotes_a_better_model(stack: Stack) -> None
 
 def test_predictions_over_http_are_right_and_labelled(stack: Stack) -> None:
     api = stack.url("model-api")
-    # Rows of the second tenth, which the model has seen a sample of: it must be far better than chance on the rest.
-    table = pyarrow.parquet.read_table(PROJECT / "external" / "data" / "covertype.parquet").slice(
-        58_101, 58_101
-    )
+    # Rows of the second tenth, which the model has seen a sample of: far better than chance on the rest.
+    table = pq.read_table(PROJECT / "external" / "data" / "covertype.parquet").slice(58_101, 58_101)
     rows = table.take(list(range(0, 58_000, 58))).to_pylist()
     truth = [row.pop("Cover_Type") for row in rows]
     answer = httpx.post(f"{api}/predict/batch", json={"records": rows}, timeout=60).raise_for_status().json()

@@ -1,8 +1,8 @@
 """Progress for people: one line a task that works, on a descriptor beside the full log.
 
-`bin/playbook` sends Ansible's own output to a log file and names a second descriptor in PROGRESS_FD. There this
-callback says which step runs, what takes long, what changed, what a `debug` task reports and why a task failed.
-Without PROGRESS_FD it is silent, and `ansible-playbook` typed by hand prints what it always prints.
+`bin/playbook` sends Ansible's own output to a log file and names a second descriptor in PROGRESS_FD. There
+this callback says which step runs, what takes long, what changed, what a `debug` task reports and why a task
+failed. Without PROGRESS_FD it is silent, and `ansible-playbook` typed by hand prints what it always prints.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ SLOW = {
     "Install Debian's engine": "installs packages",
     "Bootstrap Debian trixie": "builds a Debian image, about a minute",
     "Build a stand-in on Debian's image": "builds an image from packages, one to two minutes",
-    "Compile it in a container": "no provider registry answers: compiles the provider, four to six minutes, once a machine",
+    "Compile it in a container": "no provider registry answers: four to six minutes, once a machine",
     "Apply terraform/external": "builds an image on a first run, one to two minutes",
-    "Apply terraform/stack": "builds six images on a first run (MinIO from source, Airflow): eight to fifteen minutes; two otherwise",
+    "Apply terraform/stack": "builds six images on a first run: eight to fifteen minutes; two otherwise",
     "Wait until the run has ended (it gathers a batch, trains and registers a model)": "one to two minutes",
 }
 HINT_SECONDS = 3
@@ -93,7 +93,9 @@ class CallbackModule(CallbackBase):
         if ignore_errors:
             return
         data = result.result
-        failed = [item for item in data.get("results", []) if isinstance(item, dict) and item.get("failed")] or [data]
+        failed = [
+            item for item in data.get("results", []) if isinstance(item, dict) and item.get("failed")
+        ] or [data]
         for item in failed:
             if item.get("censored") or item.get("_ansible_no_log"):
                 reason = "its output holds secrets and is not shown"

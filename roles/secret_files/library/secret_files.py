@@ -1,8 +1,8 @@
 #!/usr/bin/python
 """Generate secrets once, and render each for the service that mounts it.
 
-One module rather than a loop of copies: the values never leave the machine that keeps them, and a run that changes
-nothing costs one call instead of forty.
+One module rather than a loop of copies: the values never leave the machine that keeps them, and a run that
+changes nothing costs one call instead of forty.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ options:
     elements: str
     required: true
   mounted:
-    description: Files that services mount, each with O(mounted[].file), O(mounted[].value), O(mounted[].owner), O(mounted[].template).
+    description:
+      - Files that services mount.
+      - Each with O(mounted[].file), O(mounted[].value), O(mounted[].owner), O(mounted[].template).
     type: list
     elements: dict
     required: true
@@ -50,9 +52,10 @@ def write(path: Path, text: str, owner: int, mode: int) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.chown(name, owner, owner)
-    os.chmod(name, mode)
-    os.replace(name, path)
+    written = Path(name)
+    os.chown(written, owner, owner)
+    written.chmod(mode)
+    written.replace(path)
 
 
 def right(path: Path, owner: int, mode: int) -> bool:
@@ -117,9 +120,13 @@ def main() -> None:
         if path.is_file():
             values[name] = path.read_text(encoding="utf-8").strip()
             if not values[name]:
-                module.fail_json(msg=f"{path} is empty: put the value back from a backup, or destroy the stack")
+                module.fail_json(
+                    msg=f"{path} is empty: put the value back from a backup, or destroy the stack"
+                )
         else:
-            values[name] = None if check else base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+            values[name] = (
+                None if check else base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+            )
         if ensure_file(path, values[name], 0, 0o600, check):
             changed.append(str(path))
 
