@@ -1,9 +1,5 @@
 # The commands of the project. Each is one line; what they do stands in ansible/, bin/ and tests/.
-# A file .env (see .env.example) may name ports, another stack and more.
--include .env
-export
-
-STACK_NAME ?= covertype
+# A file .env (see .env.example) may name ports, another stack and more; what is typed wins over it.
 
 .DEFAULT_GOAL := help
 .PHONY: help up plan verify status credentials down destroy rollback test lint unit iac e2e

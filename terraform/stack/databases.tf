@@ -16,7 +16,7 @@ module "mysql" {
     "mysqld",
     "--character-set-server=utf8mb4",
     "--disable-log-bin", # one server without replicas: no log of changes to keep, and MLflow's migrations may create functions
-    "--innodb-buffer-pool-size=256M",
+    "--innodb-buffer-pool-size=128M",
     "--local-infile=OFF",
     "--mysqlx=OFF",
     "--performance-schema=OFF", # 200 MB of memory for figures that nobody reads here

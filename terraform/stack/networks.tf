@@ -19,9 +19,8 @@ resource "docker_network" "this" {
   }
 }
 
-# The world outside the stack has a life of its own (terraform/external); only its network is shared.
-data "docker_network" "source" {
-  count = var.source_url == "" ? 1 : 0
-
-  name = "${local.stack_name}-source"
+# The world outside the stack has a life of its own (terraform/external); only its network is shared. It is named
+# here and not looked up, so that the stack can be planned and destroyed while the outside is away.
+locals {
+  source_networks = var.source_url == "" ? ["${local.stack_name}-source"] : []
 }

@@ -15,6 +15,7 @@ module "minio" {
   bind_address = var.bind_address
 
   environment = {
+    GOMEMLIMIT               = "256MiB" # the collector's aim, well below the container's limit
     HOME                     = "/tmp"
     MINIO_ROOT_PASSWORD_FILE = "/run/secrets/root-password"
     MINIO_ROOT_USER          = "admin"

@@ -90,7 +90,7 @@ module "airflow_scheduler" {
   memory_mb  = 4096 # tasks run here: a model of all ten batches is trained in it
   networks = concat(
     [for network in ["airflow", "data", "tracking"] : docker_network.this[network].name],
-    data.docker_network.source[*].name,
+    local.source_networks,
   )
   folders = { "/opt/airflow/dags" = "${local.state_dir}/dags" }
   volumes = { (docker_volume.this["airflow-logs"].name) = "/opt/airflow/logs" }

@@ -1,4 +1,4 @@
-"""Runs tests/live inside the stack's Airflow image, on the stack's MySQL and MLflow."""
+"""Runs tests/live inside the stack's Airflow image, on the stack's MySQL and MLflow, with the tools of bin/test-tools."""
 
 import os
 import secrets
@@ -17,7 +17,6 @@ DROP = f"DROP SCHEMA IF EXISTS {NAME}; DROP USER IF EXISTS {NAME};"
 
 def run(stack: Stack, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the tests with a password file in a folder; gives pytest's exit code and output."""
-    fetch_tools()
     password_file = folder / "password"
     with schema(stack, password_file), container(stack, password_file) as name:
         return subprocess.run(
@@ -78,18 +77,3 @@ def container(stack: Stack, password_file: Path) -> Iterator[str]:
     finally:
         # It goes by itself when it ends; this is for one that was never started or did not end.
         subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False, timeout=60)
-
-
-def fetch_tools() -> None:
-    """Fetch pytest for the image's Python where bin/unit has not done so."""
-    if (TOOLS / ".complete").exists():
-        return
-    lock = PROJECT / "requirements" / "test.txt"
-    subprocess.run(
-        [PROJECT / ".venv" / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]
-        + ["--require-hashes", "--only-binary", ":all:", "--python-version", "3.13"]
-        + ["--target", TOOLS, "--requirement", lock],
-        check=True,
-        timeout=300,
-    )
-    (TOOLS / ".complete").touch()

@@ -12,6 +12,7 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from . import live
 from .conftest import ARTEFACTS, PROJECT, Stack, wait_until
 
 SERVICES = {
@@ -48,8 +49,8 @@ def test_a_taken_port_is_named_before_anything_is_made(stack: Stack) -> None:
         done = stack.make("up")
     assert done.returncode != 0
     assert f"Port {stack.variables['MLFLOW_PORT']} of 127.0.0.1 is taken" in done.stdout
-    assert not stack.secrets.exists()
     assert not stack.labelled("container")
+    assert not stack.labelled("volume")
 
 
 def test_make_up_reaches_a_prediction(stack: Stack) -> None:
@@ -80,7 +81,7 @@ def test_containers_run_with_the_least_they_need(stack: Stack) -> None:
         assert host["Memory"] > 0, name
         assert host["MemorySwap"] == host["Memory"], name
         assert host["RestartPolicy"]["Name"] == ("no" if name in JOBS else "unless-stopped"), name
-        addresses = {binding["HostIp"] for bindings in host["PortBindings"].values() for binding in bindings}
+        addresses = {binding["HostIp"] for bindings in (host["PortBindings"] or {}).values() for binding in bindings}
         assert addresses <= {"127.0.0.1"}, name
         assert "docker.sock" not in json.dumps(container["Mounts"]), name
 
@@ -219,6 +220,11 @@ def test_a_second_batch_trains_and_promotes_a_better_model(stack: Stack) -> None
         seconds=60,
     )
     assert model["name"] == "modelo_covertype_vf"
+
+
+def test_learning_holds_on_the_real_servers(stack: Stack, tmp_path: Path) -> None:
+    done = live.run(stack, tmp_path)
+    assert done.returncode == 0, done.stdout
 
 
 def test_predictions_over_http_are_right_and_labelled(stack: Stack) -> None:

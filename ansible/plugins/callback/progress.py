@@ -53,6 +53,7 @@ class CallbackModule(CallbackBase):
         self._changed = 0
         self._ended = threading.Event()
         self._task = ""
+        self._play = self._plays = 0
         self._task_began = self._began
 
     def _say(self, text: str) -> None:
@@ -60,6 +61,7 @@ class CallbackModule(CallbackBase):
         self._out.write(f"[{elapsed // 60:2d}:{elapsed % 60:02d}] {text}\n")
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
+        self._plays = len(playbook.get_plays())
         threading.Thread(target=self._beat, daemon=True).start()
 
     def _beat(self) -> None:
@@ -71,7 +73,9 @@ class CallbackModule(CallbackBase):
                 self._say(f"  … {self._task}: {seconds // 60} min {seconds % 60:02d} s")
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        self._say(play.get_name())
+        self._play += 1
+        step = f"Step {self._play} of {self._plays}: " if self._plays > 1 else ""
+        self._say(f"{step}{play.get_name()}")
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         # No templating of the name here: what is secret stays in the task.
@@ -81,6 +85,7 @@ class CallbackModule(CallbackBase):
         task, data = result.task, result.result
         if task.action in ("debug", "ansible.builtin.debug"):
             self._out.write(f"{data.get('msg', '')}\n")
+            self._changed += bool(data.get("changed"))
         elif data.get("changed") and "results" not in data:
             self._changed += 1
             self._say(f"  changed: {self._task}")

@@ -44,6 +44,16 @@ resource "docker_container" "this" {
     value = var.stack_name
   }
 
+  # So that a job that failed is found, and made to run again.
+  dynamic "labels" {
+    for_each = var.one_shot ? ["job"] : []
+
+    content {
+      label = "role"
+      value = labels.value
+    }
+  }
+
   dynamic "healthcheck" {
     for_each = var.one_shot ? [] : [var.healthcheck]
 
