@@ -81,7 +81,9 @@ def test_containers_run_with_the_least_they_need(stack: Stack) -> None:
         assert host["Memory"] > 0, name
         assert host["MemorySwap"] == host["Memory"], name
         assert host["RestartPolicy"]["Name"] == ("no" if name in JOBS else "unless-stopped"), name
-        addresses = {binding["HostIp"] for bindings in (host["PortBindings"] or {}).values() for binding in bindings}
+        addresses = {
+            binding["HostIp"] for bindings in (host["PortBindings"] or {}).values() for binding in bindings
+        }
         assert addresses <= {"127.0.0.1"}, name
         assert "docker.sock" not in json.dumps(container["Mounts"]), name
 
