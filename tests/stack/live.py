@@ -1,4 +1,4 @@
-"""Runs tests/live inside the stack's Airflow image, on its MySQL and MLflow, with the tools of bin/test-tools."""
+"""Runs tests/live inside the stack's Airflow image, on its MySQL and its MLflow."""
 
 import os
 import secrets
