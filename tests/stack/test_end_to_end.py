@@ -192,6 +192,8 @@ def test_a_second_up_changes_nothing(stack: Stack) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
     assert "no changes" in done.stdout
     assert "changed:" not in done.stdout
+    recap = max((PROJECT / ".stack" / "logs").glob(f"{stack.name}-*-site.log")).read_text(encoding="utf-8")
+    assert re.search(r"changed=0 +unreachable=0 +failed=0", recap)
     plan = stack.make("plan")
     assert plan.returncode == 0, plan.stdout[-3000:]
     assert plan.stdout.splitlines()[-1] == "no changes"
