@@ -59,10 +59,10 @@ resource "docker_container" "this" {
 
     content {
       test         = concat(["CMD"], healthcheck.value)
-      interval     = "10s"
+      interval     = "5s"
       timeout      = "10s"
       start_period = "2m0s"
-      retries      = 6
+      retries      = 12
     }
   }
 
