@@ -5,13 +5,16 @@ about itself.
 import logging
 import tempfile
 import warnings
+import zipfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
 import pandas as pd
+from mlflow.entities import Run
 from mlflow.models import Model, ModelSignature
+from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from sklearn.pipeline import Pipeline
 
@@ -72,12 +75,20 @@ def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> None:
     )
 
 
+def model_id(run: Run) -> str:
+    """The id of the model that a run has logged; raises ArtifactError when it is not exactly one."""
+    models = run.outputs.model_outputs if run.outputs else []
+    if len(models) != 1:
+        raise ArtifactError(f"Run {run.info.run_id} has logged {len(models)} models, expected one.")
+    return str(models[0].model_id)
+
+
 def load_pipeline(uri: str) -> Artifact:
     """Load a logged model, e.g. `models:/modelo_covertype_vf/3`; raises ArtifactError when it is not one of
     ours.
     """
     with tempfile.TemporaryDirectory(prefix="covertype-model-") as folder:
-        path = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+        path = _download(uri, folder)
         description = Model.load(str(path))
         flavor = description.flavors.get(mlflow.sklearn.FLAVOR_NAME, {})
         if flavor.get("serialization_format") != mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS:
@@ -93,4 +104,17 @@ def load_pipeline(uri: str) -> Artifact:
             pipeline = skops.io.load(path / flavor["pickled_model"], trusted=TRUSTED_TYPES)
         except skops.io.exceptions.UntrustedTypesFoundException as error:
             raise ArtifactError(f"{uri} holds types that are not trusted: {error}") from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            raise ArtifactError(f"{uri} is damaged: {error!r}") from error
     return Artifact(pipeline, contract.as_typed(example))
+
+
+def _download(uri: str, folder: str) -> Path:
+    """The logged model as files. Files that are not there raise ArtifactError; a server that is away raises
+    as it does, and may be asked again.
+    """
+    # Asked first: a download of nothing and a server that is away end in the same error.
+    present = {Path(file.path).name for file in mlflow.artifacts.list_artifacts(artifact_uri=uri)}
+    if MLMODEL_FILE_NAME not in present:
+        raise ArtifactError(f"{uri} has no files any more.")
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))

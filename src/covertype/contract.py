@@ -4,6 +4,8 @@ Figures are those of the real data set (UCI Covertype, 581,012 rows of 30 m x 30
 Forest, Colorado).
 """
 
+import re
+import reprlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -85,18 +87,15 @@ EXAMPLE: dict[str, int | str] = {
 }
 
 
-class Violation(NamedTuple):
-    """Why one row is refused: its position in the payload, the column and the value that broke a rule, and
-    the rule.
-    """
+class Refusal(NamedTuple):
+    """A row that breaks the contract: its position in the payload, what came (cut short) and every reason."""
 
-    row: int
-    column: str
-    value: str
-    rule: str
+    position: int
+    received: str
+    reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"row {self.row}: {self.column} = {self.value!r}, expected {self.rule}"
+        return f"row {self.position}: {', '.join(self.reasons)}"
 
 
 def record_schema() -> dict[str, Any]:
@@ -147,23 +146,80 @@ def as_typed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(types)
 
 
-def violations(frame: pd.DataFrame) -> list[Violation]:
-    """Every value of a frame of text (n x 13, the contract's columns) that breaks the contract, in the order
-    of rows.
+def sort_out(rows: Sequence[object]) -> tuple[pd.DataFrame, list[int]]:
+    """The rows of a payload that keep the contract, typed (n x 13), and the positions of those that do not.
+
+    Each distinct text of a column is judged once: a tenth of the data has 755,313 values, and fewer than
+    20,000 texts can be good.
     """
-    found: list[Violation] = []
-    for name in COLUMNS:
-        column = frame[name]
-        if name in CATEGORIES:
-            valid = column.isin(CATEGORIES[name])
-            rule = f"one of {len(CATEGORIES[name])} known values"
-        else:
-            low, high = (min(CLASSES), max(CLASSES)) if name == TARGET else RANGES[name][:2]
-            # Canonical integers only, so that one observation has one text and thereby one key.
-            canonical = column.str.fullmatch(r"0|-?[1-9][0-9]{0,8}").astype(bool)
-            valid = canonical & column.where(canonical, str(low)).astype("int64").between(low, high)
-            rule = f"an integer from {low} to {high}"
-        found += [
-            Violation(int(row), name, str(column.iloc[row]), rule) for row in (~valid).to_numpy().nonzero()[0]
-        ]
-    return sorted(found)
+    shaped: Sequence[int] = range(len(rows))
+    columns = _columns(rows)
+    if columns is None:
+        shaped = [position for position, row in enumerate(rows) if _is_shaped(row)]
+        columns = _columns([rows[position] for position in shaped]) or [()] * len(COLUMNS)
+    bad = set(range(len(rows))).difference(shaped)
+    values: dict[str, list[int | str | None]] = {}
+    for name, texts in zip(COLUMNS, columns, strict=True):
+        meaning = {text: _value(name, text) for text in set(texts)}
+        values[name] = [meaning[text] for text in texts]
+        if None in meaning.values():
+            bad.update(
+                position for position, value in zip(shaped, values[name], strict=True) if value is None
+            )
+    frame = pd.DataFrame(values, columns=list(COLUMNS))
+    if bad:
+        frame = frame.loc[[position not in bad for position in shaped]].reset_index(drop=True)
+    return as_typed(frame), sorted(bad)
+
+
+def _columns(rows: Sequence[Any]) -> list[tuple[str, ...]] | None:
+    """The rows turned into 13 columns of text, or None when they cannot be."""
+    if not rows or {type(row) for row in rows} != {list} or {len(row) for row in rows} != {len(COLUMNS)}:
+        return None
+    columns = list(zip(*rows, strict=True))
+    return columns if all(set(map(type, column)) == {str} for column in columns) else None
+
+
+def refusal(position: int, row: object) -> Refusal:
+    """The row, cut to a bounded length, and every reason why it breaks the contract."""
+    reasons: tuple[str, ...]
+    if isinstance(row, list) and len(row) == len(COLUMNS):
+        reasons = tuple(
+            f"{name} = {_short.repr(value)}, expected {_rule(name)}"
+            for name, value in zip(COLUMNS, row, strict=True)
+            if not isinstance(value, str) or _value(name, value) is None
+        )
+    else:
+        reasons = (f"not a list of {len(COLUMNS)} strings",)
+    return Refusal(position, _short.repr(row), reasons)
+
+
+def _is_shaped(row: object) -> bool:
+    return isinstance(row, list) and len(row) == len(COLUMNS) and all(isinstance(one, str) for one in row)
+
+
+def _value(name: str, text: str) -> int | str | None:
+    if name in CATEGORIES:
+        return text if text in CATEGORIES[name] else None
+    # Canonical integers only, so that one observation has one text and thereby one key.
+    if _INTEGER.fullmatch(text) is None:
+        return None
+    low, high = _limits(name)
+    return value if low <= (value := int(text)) <= high else None
+
+
+def _rule(name: str) -> str:
+    if name in CATEGORIES:
+        return f"one of {len(CATEGORIES[name])} known values"
+    low, high = _limits(name)
+    return f"text with an integer from {low} to {high}"
+
+
+def _limits(name: str) -> tuple[int, int]:
+    return (min(CLASSES), max(CLASSES)) if name == TARGET else RANGES[name][:2]
+
+
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,8}", re.ASCII)
+
+# Whatever a row is, nested or huge, its description has at most a few hundred characters.
+_short = reprlib.Repr(maxlevel=3, maxlist=20, maxdict=5, maxstring=60, maxlong=40, maxother=40)

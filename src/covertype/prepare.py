@@ -38,6 +38,17 @@ def split(observations: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return observations[~tests], observations[tests]
 
 
+def share(trains: pd.DataFrame, fraction: float) -> pd.DataFrame:
+    """That share of the training rows, chosen by their keys: the same rows in every run, and a smaller share
+    is part of a greater one.
+    """
+    if fraction >= 1:
+        return trains
+    # Not the bytes that decide between training and testing.
+    limit = int(fraction * 2**64)
+    return trains[[int.from_bytes(key[8:16]) < limit for key in trains["row_key"]]]
+
+
 class TerrainFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """The 12 features as float32 numbers: 10 measured, 9 derived, 44 indicators of the contract's fixed
     categories.

@@ -17,12 +17,16 @@ from covertype import artifact
 from covertype.settings import Settings
 
 CHAMPION = "champion"
+# The version that a rollback goes back to, and one that waits for a person's word.
+PREVIOUS = "previous"
+CHALLENGER = "challenger"
 PRODUCTION = "Production"
 # On a version that was promoted: the number of the one that it replaced. Rolling back follows these.
 PREVIOUS_TAG = "previous_production"
 # On a version that was taken out again: nothing but a person may put it back.
 ROLLED_BACK_TAG = "rolled_back_at"
 _METRIC_PREFIX = "test_"
+_EVALUATED = "test_f1"
 
 
 class RegistryError(RuntimeError):
@@ -64,13 +68,14 @@ def register(settings: Settings, run_id: str) -> ModelVersion:
         return get(settings, min(int(version.version) for version in known))
 
     run = client.get_run(run_id)
-    models = run.outputs.model_outputs if run.outputs else []
-    if len(models) != 1:
-        raise RegistryError(f"Run {run_id} has logged {len(models)} models, expected one.")
+    if _EVALUATED not in run.data.metrics:
+        raise RegistryError(
+            f"Run {run_id} has not been evaluated: clear the task `evaluate` and what follows it."
+        )
     metrics = {
         name: repr(value) for name, value in run.data.metrics.items() if name.startswith(_METRIC_PREFIX)
     }
-    model_id = models[0].model_id
+    model_id = artifact.model_id(run)
     created = client.create_model_version(
         settings.model_name, source=f"models:/{model_id}", run_id=run_id, model_id=model_id, tags=metrics
     )
@@ -107,21 +112,30 @@ def champion(settings: Settings) -> ModelVersion | None:
 
 
 def set_production(settings: Settings, version: int) -> ModelVersion:
-    """Put a version in Production: its stage, then the alias; the one before is archived and remembered.
-    Repeating it changes nothing.
+    """Put a version in Production: its stage, then the alias; the one before is archived, remembered and gets
+    the alias `previous`. Repeating it changes nothing.
     """
     current = champion(settings)
     if current is not None and current.version != version:
-        _client(settings).set_model_version_tag(
-            settings.model_name, str(version), PREVIOUS_TAG, str(current.version)
-        )
+        tag(settings, version, {PREVIOUS_TAG: str(current.version)})
     return _move(settings, version)
 
 
-def rollback(settings: Settings) -> tuple[ModelVersion, ModelVersion]:
-    """Put the version that the current one replaced back in Production; returns it and the one taken out.
+def set_challenger(settings: Settings, version: int) -> None:
+    """Give a version the alias of the one that waits for a person's word."""
+    _client(settings).set_registered_model_alias(settings.model_name, CHALLENGER, str(version))
 
-    Called again it goes one further back. Raises RegistryError when there is nothing to go back to.
+
+def tag(settings: Settings, version: int, tags: Mapping[str, str]) -> None:
+    """Write tags on a version."""
+    for name, value in tags.items():
+        _client(settings).set_model_version_tag(settings.model_name, str(version), name, value)
+
+
+def before_champion(settings: Settings) -> tuple[ModelVersion, ModelVersion]:
+    """The version that the current one replaced, and the current one.
+
+    Raises RegistryError when there is nothing to go back to.
     """
     current = champion(settings)
     if current is None:
@@ -134,9 +148,14 @@ def rollback(settings: Settings) -> tuple[ModelVersion, ModelVersion]:
             f"{settings.model_name}: version {current.version} is the first that was in Production: "
             "there is nothing before it."
         )
+    return get(settings, int(previous)), current
+
+
+def put_back(settings: Settings, previous: int, current: int) -> ModelVersion:
+    """Put the version before back in Production, and note on the current one that it was taken out."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    _client(settings).set_model_version_tag(settings.model_name, str(current.version), ROLLED_BACK_TAG, now)
-    return _move(settings, int(previous)), current
+    tag(settings, current, {ROLLED_BACK_TAG: now})
+    return _move(settings, previous)
 
 
 def load(settings: Settings, version: ModelVersion) -> LoadedModel:
@@ -159,7 +178,14 @@ def _move(settings: Settings, version: int) -> ModelVersion:
         )
     # Last: whoever serves follows the alias, and a move that was cut short before it is simply made again.
     client.set_registered_model_alias(settings.model_name, CHAMPION, str(version))
-    return _version(client.get_model_version(settings.model_name, str(version)))
+    moved = _version(client.get_model_version(settings.model_name, str(version)))
+    if (previous := moved.tags.get(PREVIOUS_TAG)) is not None:
+        client.set_registered_model_alias(settings.model_name, PREVIOUS, previous)
+    else:
+        client.delete_registered_model_alias(settings.model_name, PREVIOUS)
+    if CHALLENGER in moved.aliases:
+        client.delete_registered_model_alias(settings.model_name, CHALLENGER)
+    return get(settings, version)
 
 
 def _version(found: MlflowVersion) -> ModelVersion:

@@ -1,8 +1,9 @@
-"""The external data source over HTTP: one request, one validated batch."""
+"""The external data source over HTTP: one request, one batch, its good rows and its bad ones told apart."""
 
 import hashlib
 import json
 import logging
+import time
 from dataclasses import dataclass
 
 import httpx
@@ -15,7 +16,11 @@ from covertype.settings import Settings
 log = logging.getLogger(__name__)
 
 EXHAUSTED = "Ya se recolectó toda la información minima necesaria"
-_SHOWN = 5
+_BATCH_NUMBERS = range(1, 11)
+_SHOWN = 200
+_NAMED = 5
+# Of an answer that is nothing but bad rows, this many are described; all are counted.
+_DESCRIBED = 10_000
 
 
 class SourceError(RuntimeError):
@@ -27,19 +32,41 @@ class SourceUnavailable(SourceError):
 
 
 class SourceExhausted(Exception):
-    """The source has given all its batches: there is nothing left to collect."""
+    """The source has given all its batches: there is nothing left to ingest."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One answer of the source: `rows` is n x 13 in the contract's columns and types, `sha256` the digest of
-    the payload in hex.
+    """One answer of the source.
+
+    `rows` is n x 13 in the contract's columns and types, the good ones alone; `sha256` the digest of the
+    payload in hex; `rows_bad` counts the bad ones and `refusals` describes them, the first 10,000 at most.
     """
 
     group_number: int
     batch_number: int
     rows: pd.DataFrame
     sha256: str
+    rows_bad: int = 0
+    refusals: tuple[contract.Refusal, ...] = ()
+
+    @property
+    def rows_received(self) -> int:
+        """All rows of the payload."""
+        return len(self.rows) + self.rows_bad
+
+
+class BatchRefused(SourceError):
+    """Too many rows of a batch are bad; the message has the counts, the first reasons, and where all are."""
+
+    def __init__(self, batch: Batch, limit: float, batch_id: int) -> None:
+        more = "; …" if batch.rows_bad > _NAMED else ""
+        super().__init__(
+            f"{batch.rows_bad} of {batch.rows_received} rows of batch {batch.batch_number} "
+            f"break the contract, more than {limit:.1%} (COVERTYPE_QUARANTINE_LIMIT): "
+            f"{'; '.join(map(str, batch.refusals[:_NAMED]))}{more}. "
+            f"No row was stored; the bad ones are in the table quarantine under batch_id {batch_id}."
+        )
 
 
 def fetch_batch(settings: Settings) -> Batch:
@@ -57,67 +84,98 @@ def fetch_batch(settings: Settings) -> Batch:
             settings.source_attempts,
         )
 
-    with httpx.Client(base_url=settings.source_url, timeout=settings.source_timeout) as client:
-        payload = Retrying(
+    def ask() -> Batch:
+        return parse_batch(_request(client, settings), settings.group_number)
+
+    # No compression: a few bytes could become gigabytes before they are counted.
+    with httpx.Client(
+        base_url=settings.source_url,
+        timeout=settings.source_timeout,
+        headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+        follow_redirects=False,
+    ) as client:
+        return Retrying(
             retry=retry_if_exception_type(SourceUnavailable),
             stop=stop_after_attempt(settings.source_attempts),
             wait=wait_exponential(multiplier=settings.source_backoff, max=30),
             before_sleep=warn,
             reraise=True,
-        )(_request, client, settings.group_number)
-    return parse_batch(payload, settings.group_number)
+        )(ask)
 
 
 def parse_batch(payload: bytes, group_number: int) -> Batch:
-    """The validated batch in a payload of the source; raises SourceError that names what is wrong with it."""
-    answer = json.loads(payload)
+    """The batch in a payload of the source, its rows sorted out.
+
+    Raises SourceUnavailable when the payload is broken JSON, SourceError when it is no batch.
+    """
+    try:
+        answer = json.loads(payload)
+    except ValueError as error:
+        raise SourceUnavailable(f"The source's answer is not JSON: {error}") from error
+    except RecursionError as error:
+        raise SourceError(f"The source's answer is nested too deeply: {_shown(payload)}") from error
     match answer:
-        case {"group_number": int(group), "batch_number": int(batch_number), "data": [_, *_] as data} if (
-            group == group_number
+        case {"group_number": group, "batch_number": batch_number, "data": [_, *_] as data} if (
+            # Not isinstance: True is an int, too.
+            type(group) is int and type(batch_number) is int and batch_number in _BATCH_NUMBERS
         ):
             pass
-        case {"group_number": int(group)} if group != group_number:
-            raise SourceError(f"The source answered for group {group}, asked was group {group_number}.")
         case _:
-            raise SourceError(f"The source's answer is not a batch: {payload[:200].decode(errors='replace')}")
-    width = len(contract.COLUMNS)
-    for position, row in enumerate(data):
-        if not (isinstance(row, list) and len(row) == width and all(isinstance(value, str) for value in row)):
-            raise SourceError(
-                f"Row {position} of batch {batch_number} is not a list of {width} strings: {str(row)[:200]}"
-            )
-
-    texts = pd.DataFrame(data, columns=list(contract.COLUMNS), dtype="str")
-    if found := contract.violations(texts):
-        shown = "; ".join(map(str, found[:_SHOWN])) + ("; …" if len(found) > _SHOWN else "")
-        refused = len({violation.row for violation in found})
-        raise SourceError(
-            f"{refused} of {len(data)} rows of batch {batch_number} break the contract: {shown}"
-        )
-    return Batch(group_number, batch_number, contract.as_typed(texts), hashlib.sha256(payload).hexdigest())
+            raise SourceError(f"The source's answer is not a batch: {_shown(payload)}")
+    if group != group_number:
+        raise SourceError(f"The source answered for group {group}, asked was group {group_number}.")
+    rows, bad = contract.sort_out(data)
+    refusals = tuple(contract.refusal(position, data[position]) for position in bad[:_DESCRIBED])
+    digest = hashlib.sha256(payload).hexdigest()
+    return Batch(group_number, batch_number, rows, digest, len(bad), refusals)
 
 
-def _request(client: httpx.Client, group_number: int) -> bytes:
+def _request(client: httpx.Client, settings: Settings) -> bytes:
     try:
-        answer = client.get("/data", params={"group_number": group_number})
+        with client.stream("GET", "/data", params={"group_number": settings.group_number}) as answer:
+            body = _read(answer, settings)
     except httpx.TransportError as error:
         raise SourceUnavailable(f"The source at {client.base_url} does not answer: {error!r}") from error
-    except httpx.DecodingError as error:
-        raise SourceUnavailable(f"The source's answer is garbled: {error!r}") from error
     if answer.is_server_error:
-        raise SourceUnavailable(f"The source answered {answer.status_code}: {answer.text[:200]}")
-    try:
-        content = answer.json()
-    except ValueError as error:
-        if answer.is_success:
-            raise SourceUnavailable(f"The source's answer is not JSON: {error}") from error
-        content = None
-    if (
-        answer.status_code == httpx.codes.BAD_REQUEST
-        and isinstance(content, dict)
-        and content.get("detail") == EXHAUSTED
-    ):
+        raise SourceUnavailable(f"The source answered {answer.status_code}: {_shown(body)}")
+    if answer.status_code == httpx.codes.BAD_REQUEST and _is_exhausted(body):
         raise SourceExhausted(EXHAUSTED)
-    if not answer.is_success:
-        raise SourceError(f"The source refused the request with {answer.status_code}: {answer.text[:200]}")
-    return answer.content
+    if answer.status_code != httpx.codes.OK:
+        raise SourceError(f"The source refused the request with {answer.status_code}: {_shown(body)}")
+    return body
+
+
+def _read(answer: httpx.Response, settings: Settings) -> bytes:
+    """The body, given up as soon as it is too large or takes too long: neither is bounded by itself."""
+    encoding = answer.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise SourceError(
+            f"The source's answer is compressed ({encoding[:_SHOWN]}), which was not asked for."
+        )
+    deadline = time.monotonic() + settings.source_deadline
+    body = bytearray()
+    for chunk in answer.iter_raw():
+        body += chunk
+        if len(body) > settings.source_max_bytes:
+            raise SourceError(
+                f"The source's answer has more than {settings.source_max_bytes} bytes "
+                "(COVERTYPE_SOURCE_MAX_BYTES)."
+            )
+        if time.monotonic() > deadline:
+            raise SourceUnavailable(
+                f"The source's answer was not whole after {settings.source_deadline:g} s "
+                f"({len(body)} bytes, COVERTYPE_SOURCE_DEADLINE)."
+            )
+    return bytes(body)
+
+
+def _is_exhausted(body: bytes) -> bool:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("detail") == EXHAUSTED
+
+
+def _shown(payload: bytes) -> str:
+    return payload[:_SHOWN].decode(errors="replace")

@@ -1,12 +1,12 @@
-"""The tables in MySQL that others read: the ledger of batches, the observations, the decisions. Only this
-module speaks SQL.
+"""The tables in MySQL that others read: the ledger of batches, the observations, the rows set aside, the
+decisions. Only this module speaks SQL.
 """
 
 import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,16 +26,31 @@ _FEATURE_COLUMNS = ",\n  ".join(
     f"{name} {'VARCHAR(16)' if name in contract.CATEGORIES else 'SMALLINT'} NOT NULL"
     for name in contract.FEATURES
 )
+# A ledger that is older than the quarantine gets these. A run may be refused any number of times and accepted
+# once: the key leaves refused lines out, since NULL is no duplicate of NULL.
+_BATCH_COLUMNS_SINCE = (
+    "rows_quarantined INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'that break the contract'",
+    "refused BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'too many of them: no row was stored'",
+)
+_ONE_ACCEPTED = "UNIQUE KEY one_accepted_per_run ((IF(refused, NULL, dag_run_id)))"
+_UPGRADE_BATCHES = (
+    f"ALTER TABLE raw_batches ADD COLUMN {_BATCH_COLUMNS_SINCE[0]}, ADD COLUMN {_BATCH_COLUMNS_SINCE[1]}, "
+    f"DROP INDEX dag_run_id, ADD {_ONE_ACCEPTED}"
+)
+_RECEIVED_LENGTH, _REASONS_LENGTH = 2_000, 4_000
 _TABLES = {
-    "raw_batches": """CREATE TABLE IF NOT EXISTS raw_batches (
+    "raw_batches": f"""CREATE TABLE IF NOT EXISTS raw_batches (
   id INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
   `group` TINYINT UNSIGNED NOT NULL,
   batch TINYINT UNSIGNED NOT NULL,
-  dag_run_id VARCHAR(250) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL UNIQUE,
+  dag_run_id VARCHAR(250) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   received_at DATETIME(6) NOT NULL COMMENT 'UTC',
   rows_received INT UNSIGNED NOT NULL,
   rows_new INT UNSIGNED NOT NULL,
-  sha256 CHAR(64) NOT NULL COMMENT 'of the payload as received'
+  sha256 CHAR(64) NOT NULL COMMENT 'of the payload as received',
+  {_BATCH_COLUMNS_SINCE[0]},
+  {_BATCH_COLUMNS_SINCE[1]},
+  {_ONE_ACCEPTED}
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
     "raw_observations": f"""CREATE TABLE IF NOT EXISTS raw_observations (
   row_key BINARY(32) NOT NULL PRIMARY KEY COMMENT 'SHA-256 of the 13 values, comma-separated',
@@ -44,26 +59,68 @@ _TABLES = {
   {contract.TARGET} TINYINT UNSIGNED NOT NULL,
   FOREIGN KEY (batch_id) REFERENCES raw_batches (id)
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+    "quarantine": f"""CREATE TABLE IF NOT EXISTS quarantine (
+  batch_id INT UNSIGNED NOT NULL,
+  position INT UNSIGNED NOT NULL COMMENT 'of the row in the payload, the first is 0',
+  dag_run_id VARCHAR(250) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  received VARCHAR({_RECEIVED_LENGTH}) NOT NULL COMMENT 'the row as it came, cut short',
+  reasons VARCHAR({_REASONS_LENGTH}) NOT NULL COMMENT 'every rule that it breaks',
+  at DATETIME(6) NOT NULL COMMENT 'UTC',
+  PRIMARY KEY (batch_id, position),
+  FOREIGN KEY (batch_id) REFERENCES raw_batches (id)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
     "promotions": """CREATE TABLE IF NOT EXISTS promotions (
   id INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
   model VARCHAR(250) NOT NULL,
   candidate INT UNSIGNED NOT NULL,
-  candidate_run_id CHAR(32) NOT NULL UNIQUE,
+  candidate_run_id CHAR(32) NOT NULL,
   candidate_metrics JSON NOT NULL,
   champion INT UNSIGNED NULL,
   champion_metrics JSON NULL,
   promoted BOOLEAN NOT NULL,
   reason VARCHAR(1000) NOT NULL,
-  at DATETIME(6) NOT NULL COMMENT 'UTC'
+  at DATETIME(6) NOT NULL COMMENT 'UTC',
+  decision VARCHAR(16) NOT NULL COMMENT 'promoted, refused, waiting, off, approved or rolled back',
+  request VARCHAR(250) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'who asked',
+  UNIQUE KEY once (candidate_run_id, request)
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+}
+# What a table of an earlier version lacks, by its column, and the statements that bring it.
+_UPGRADES = {
+    ("raw_batches", "rows_quarantined"): (_UPGRADE_BATCHES,),
+    ("promotions", "decision"): (
+        """ALTER TABLE promotions
+          ADD COLUMN decision VARCHAR(16) NOT NULL DEFAULT 'refused',
+          ADD COLUMN request VARCHAR(250) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL DEFAULT '',
+          DROP INDEX candidate_run_id, ADD UNIQUE KEY once (candidate_run_id, request)""",
+        "UPDATE promotions SET decision = 'promoted' WHERE promoted",
+    ),
 }
 
 _STORED_COLUMNS = ("row_key", "batch_id", *contract.COLUMNS)
-# A row that is there already stays as it is. INSERT IGNORE would also swallow values that do not fit.
-_INSERT_ROW = (
-    f"INSERT INTO raw_observations ({', '.join(_STORED_COLUMNS)}) "  # noqa: S608 - the contract's names
-    f"VALUES ({', '.join(['%s'] * len(_STORED_COLUMNS))}) ON DUPLICATE KEY UPDATE row_key = row_key"
+# No look-up of the ledger's line for each row: the same transaction has just written it, and holds it.
+_INSERT_ROWS = " ".join(
+    (
+        "INSERT /*+ SET_VAR(foreign_key_checks=OFF) */ INTO raw_observations",
+        f"({', '.join(_STORED_COLUMNS)}) VALUES ",
+    )
 )
+# A row that is there already stays as it is. INSERT IGNORE would also swallow values that do not fit.
+_KEEP_KNOWN = " ON DUPLICATE KEY UPDATE row_key = row_key"
+_ROWS_A_STATEMENT = 1_000
+
+_PROMOTION_COLUMNS = (
+    "candidate",
+    "candidate_run_id",
+    "candidate_metrics",
+    "champion",
+    "champion_metrics",
+    "promoted",
+    "reason",
+    "decision",
+    "request",
+)
+_PART = 50_000
 
 
 class LockTimeout(RuntimeError):
@@ -79,11 +136,16 @@ class Receipt:
     batch_number: int
     rows_received: int
     rows_new: int
+    rows_quarantined: int = 0
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """A line of `promotions`: a candidate, the champion that it met (None for the first) and how it ended."""
+    """A line of `promotions`: a version, the champion that it met (None: there was none) and how it ended.
+
+    `decision` says it in a word, `request` who asked for it; the same request about the same model has one
+    line.
+    """
 
     candidate: int
     candidate_run_id: str
@@ -92,6 +154,8 @@ class Promotion:
     champion_metrics: Mapping[str, float] | None
     promoted: bool
     reason: str
+    decision: str
+    request: str
 
 
 def connect(host: str, user: str, password: str, database: str, port: int = 3306) -> MySQL:
@@ -105,10 +169,19 @@ def connect(host: str, user: str, password: str, database: str, port: int = 3306
 
 
 def create_tables(connection: MySQL) -> None:
-    """Create the tables that are not there yet."""
+    """Create the tables that are not there yet, and bring those of an earlier version up to date."""
     with connection.cursor() as cursor:
         for statement in _TABLES.values():
             cursor.execute(statement)
+        for (table, column), statements in _UPGRADES.items():
+            cursor.execute(
+                "SELECT COUNT(*) FROM information_schema.columns "
+                "WHERE table_schema = DATABASE() AND table_name = %s AND column_name = %s",
+                (table, column),
+            )
+            if _one(cursor.fetchone()) == (0,):
+                for statement in statements:
+                    cursor.execute(statement)
 
 
 def row_key(values: tuple[object, ...]) -> bytes:
@@ -117,10 +190,11 @@ def row_key(values: tuple[object, ...]) -> bytes:
 
 
 def receipt_of(connection: MySQL, dag_run_id: str) -> Receipt | None:
-    """What the ledger has for a run, or None when it has stored nothing yet."""
+    """What the ledger has for a run, or None when no batch was accepted for it yet."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, `group`, batch, rows_received, rows_new FROM raw_batches WHERE dag_run_id = %s",
+            "SELECT id, `group`, batch, rows_received, rows_new, rows_quarantined FROM raw_batches "
+            "WHERE dag_run_id = %s AND NOT refused",
             (dag_run_id,),
         )
         line = cursor.fetchone()
@@ -128,53 +202,144 @@ def receipt_of(connection: MySQL, dag_run_id: str) -> Receipt | None:
 
 
 def store_batch(connection: MySQL, batch: Batch, dag_run_id: str) -> Receipt:
-    """Store a batch, ledger and rows in one transaction: each row once however often it arrives, each run one
-    line.
+    """Store a batch: ledger, good rows and quarantine in one transaction. Each row once however often it
+    arrives, each run one line.
 
     A second call for the same run changes nothing and returns the first one's receipt.
     """
     if (known := receipt_of(connection, dag_run_id)) is not None:
         return known
-    # Sorted by key, so that neighbours land on the same page of the index.
-    rows = sorted((row_key(values), *values) for values in batch.rows.itertuples(index=False, name=None))
+    rows = _literals(connection, batch.rows)
     with _transaction(connection), connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO raw_batches "
-            "(`group`, batch, dag_run_id, received_at, rows_received, rows_new, sha256) "
-            "VALUES (%s, %s, %s, UTC_TIMESTAMP(6), %s, 0, %s)",
-            (batch.group_number, batch.batch_number, dag_run_id, len(rows), batch.sha256),
-        )
-        batch_id = cursor.lastrowid
-        cursor.executemany(_INSERT_ROW, [(key, batch_id, *values) for key, *values in rows])
+        batch_id = _add_line(cursor, batch, dag_run_id, refused=False)
+        for start in range(0, len(rows), _ROWS_A_STATEMENT):
+            values = ",".join(
+                f"(0x{key.hex()},{batch_id},{literals})"
+                for key, literals in rows[start : start + _ROWS_A_STATEMENT]
+            )
+            cursor.execute(f"{_INSERT_ROWS}{values}{_KEEP_KNOWN}")
         # Counted, not taken from the driver: what it calls an affected row depends on a flag of the
         # connection.
         cursor.execute("SELECT COUNT(*) FROM raw_observations WHERE batch_id = %s", (batch_id,))
         (rows_new,) = _one(cursor.fetchone())
         cursor.execute("UPDATE raw_batches SET rows_new = %s WHERE id = %s", (rows_new, batch_id))
-    return Receipt(batch_id, batch.group_number, batch.batch_number, len(rows), rows_new)
+    return _receipt(batch_id, batch, rows_new)
 
 
-def load_observations(connection: MySQL) -> pd.DataFrame:
-    """All observations so far (n x 15): row_key (bytes), batch_id, then the contract's 13 columns and types,
-    ordered by key.
+def refuse_batch(connection: MySQL, batch: Batch, dag_run_id: str) -> Receipt:
+    """Write down that a batch came and was refused, with its bad rows; none of its good ones is stored.
+
+    The run has no accepted batch by that: asked again, it may bring a better one.
     """
+    with _transaction(connection), connection.cursor() as cursor:
+        return _receipt(_add_line(cursor, batch, dag_run_id, refused=True), batch, rows_new=0)
+
+
+def _add_line(cursor: pymysql.cursors.Cursor, batch: Batch, dag_run_id: str, *, refused: bool) -> int:
+    """The ledger's line and the quarantine's; gives the line's id."""
+    cursor.execute(
+        "INSERT INTO raw_batches (`group`, batch, dag_run_id, received_at, rows_received, rows_new, sha256, "
+        "rows_quarantined, refused) VALUES (%s, %s, %s, UTC_TIMESTAMP(6), %s, 0, %s, %s, %s)",
+        (
+            batch.group_number,
+            batch.batch_number,
+            dag_run_id,
+            batch.rows_received,
+            batch.sha256,
+            batch.rows_bad,
+            refused,
+        ),
+    )
+    batch_id = int(cursor.lastrowid)
+    cursor.executemany(
+        "INSERT INTO quarantine (batch_id, position, dag_run_id, received, reasons, at) "
+        "VALUES (%s, %s, %s, %s, %s, UTC_TIMESTAMP(6))",
+        [
+            (
+                batch_id,
+                bad.position,
+                dag_run_id,
+                bad.received[:_RECEIVED_LENGTH],
+                "; ".join(bad.reasons)[:_REASONS_LENGTH],
+            )
+            for bad in batch.refusals
+        ],
+    )
+    return batch_id
+
+
+def _receipt(batch_id: int, batch: Batch, rows_new: int) -> Receipt:
+    return Receipt(
+        batch_id, batch.group_number, batch.batch_number, batch.rows_received, rows_new, batch.rows_bad
+    )
+
+
+def _literals(connection: MySQL, rows: pd.DataFrame) -> list[tuple[bytes, str]]:
+    """Each row's key and its 13 values as SQL, by key: so neighbours land on the same page of the index.
+
+    Column by column, with each distinct text escaped once: several times as fast as the driver's own way.
+    """
+    texts, literals = [], []
+    for name in contract.COLUMNS:
+        values = rows[name].tolist()
+        text = {value: str(value) for value in set(values)}
+        literal = {value: connection.escape(value) for value in text} if name in contract.CATEGORIES else text
+        texts.append(map(text.__getitem__, values))
+        literals.append(map(literal.__getitem__, values))
+    keys = [hashlib.sha256(row.encode()).digest() for row in map(",".join, zip(*texts, strict=True))]
+    return sorted(zip(keys, map(",".join, zip(*literals, strict=True)), strict=True))
+
+
+def last_line(connection: MySQL) -> int:
+    """The number of the ledger's newest line; 0 while there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT COALESCE(MAX(id), 0) FROM raw_batches")
+        (number,) = _one(cursor.fetchone())
+    return int(number)
+
+
+def load_keys(connection: MySQL, last: int) -> list[bytes]:
+    """The sorted keys of the observations up to and including a line of the ledger."""
     with connection.cursor(pymysql.cursors.SSCursor) as cursor:
-        columns = ", ".join(_STORED_COLUMNS)
-        cursor.execute(f"SELECT {columns} FROM raw_observations ORDER BY row_key")  # noqa: S608 - our own names
-        frame = pd.DataFrame(iter(cursor), columns=list(_STORED_COLUMNS))
+        cursor.execute("SELECT row_key FROM raw_observations WHERE batch_id <= %s ORDER BY row_key", (last,))
+        return [key for (key,) in cursor]
+
+
+def load_observations(connection: MySQL, last: int) -> pd.DataFrame:
+    """The observations up to and including a line of the ledger (n x 16), ordered by key.
+
+    Columns: row_key (bytes), batch_id (the line of the ledger), batch (the source's number), then the
+    contract's 13 in its types.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, batch FROM raw_batches")
+        numbers = dict(cursor.fetchall())
+    with connection.cursor(pymysql.cursors.SSCursor) as cursor:
+        cursor.execute(
+            f"SELECT {', '.join(_STORED_COLUMNS)} FROM raw_observations "  # noqa: S608 - our own names
+            "WHERE batch_id <= %s ORDER BY row_key",
+            (last,),
+        )
+        # In parts: a Python object for each value of the whole forest would take a gigabyte.
+        parts = [_observations([])]
+        while lines := cursor.fetchmany(_PART):
+            parts.append(_observations(lines))
+    frame = pd.concat(parts, ignore_index=True)
+    frame.insert(2, "batch", frame["batch_id"].map(numbers).astype("int64"))
+    return frame
+
+
+def _observations(lines: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    frame = pd.DataFrame(list(lines), columns=list(_STORED_COLUMNS))
     return contract.as_typed(frame.astype({"batch_id": "int64"}))
 
 
 def record_promotion(connection: MySQL, model: str, promotion: Promotion) -> None:
-    """Write a decision down, once per candidate run: a repeated call leaves what was decided first."""
-    champion_metrics = (
-        None if promotion.champion_metrics is None else json.dumps(dict(promotion.champion_metrics))
-    )
+    """Write a decision down, once per model and request: a repeated call leaves what was decided first."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO promotions (model, candidate, candidate_run_id, candidate_metrics, "
-            "champion, champion_metrics, promoted, reason, at) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6)) "
+            f"INSERT INTO promotions (model, at, {', '.join(_PROMOTION_COLUMNS)}) "  # noqa: S608 - our own names
+            f"VALUES (%s, UTC_TIMESTAMP(6), {', '.join(['%s'] * len(_PROMOTION_COLUMNS))}) "
             "ON DUPLICATE KEY UPDATE candidate_run_id = candidate_run_id",
             (
                 model,
@@ -182,27 +347,35 @@ def record_promotion(connection: MySQL, model: str, promotion: Promotion) -> Non
                 promotion.candidate_run_id,
                 json.dumps(dict(promotion.candidate_metrics)),
                 promotion.champion,
-                champion_metrics,
+                None if promotion.champion_metrics is None else json.dumps(dict(promotion.champion_metrics)),
                 promotion.promoted,
                 promotion.reason,
+                promotion.decision,
+                promotion.request,
             ),
         )
 
 
-def promotion_of(connection: MySQL, candidate_run_id: str) -> Promotion | None:
-    """What was decided about the model of a run, or None while nothing is."""
+def promotions(
+    connection: MySQL, *, candidate_run_id: str | None = None, request: str | None = None
+) -> list[Promotion]:
+    """What was decided about the model of a run, or at a request, or both; the oldest first."""
+    asked = {"candidate_run_id": candidate_run_id, "request": request}
+    given = {name: value for name, value in asked.items() if value is not None}
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT candidate, candidate_run_id, candidate_metrics, champion, champion_metrics, "
-            "promoted, reason FROM promotions WHERE candidate_run_id = %s",
-            (candidate_run_id,),
+            f"SELECT {', '.join(_PROMOTION_COLUMNS)} FROM promotions "  # noqa: S608 - our own names
+            f"WHERE {' AND '.join(f'{name} = %s' for name in given) or 'TRUE'} ORDER BY id",
+            tuple(given.values()),
         )
-        line = cursor.fetchone()
-    if line is None:
-        return None
-    candidate, run_id, metrics, champion, champion_metrics, promoted, reason = line
-    parsed = None if champion_metrics is None else json.loads(champion_metrics)
-    return Promotion(candidate, run_id, json.loads(metrics), champion, parsed, bool(promoted), reason)
+        return [_promotion(line) for line in cursor.fetchall()]
+
+
+def _promotion(line: tuple[Any, ...]) -> Promotion:
+    values = dict(zip(_PROMOTION_COLUMNS, line, strict=True))
+    for name in ("candidate_metrics", "champion_metrics"):
+        values[name] = None if values[name] is None else json.loads(values[name])
+    return Promotion(**values | {"promoted": bool(values["promoted"])})
 
 
 @contextmanager

@@ -193,6 +193,6 @@ def test_with_a_real_registry(mlflow_settings: Settings) -> None:
         assert client.get("/model").json()["metrics"] == {"test_f1": 0.1}
         listed = {item["version"]: item for item in client.get("/models").json()}
         assert (listed["1"]["stage"], listed["1"]["aliases"]) == ("Production", ["champion"])
-        assert (listed["2"]["stage"], listed["2"]["aliases"]) == ("Archived", [])
+        assert (listed["2"]["stage"], listed["2"]["aliases"]) == ("Archived", ["previous"])
         assert listed["2"]["metrics"] == {"test_f1": 0.2}
         assert client.get("/listar_modelos").json() == {"modelos_disponibles": [mlflow_settings.model_name]}

@@ -7,8 +7,9 @@ import mlflow
 import pandas as pd
 import pytest
 
-from covertype import contract, tables, train
+from covertype import contract, report, tables, train
 from covertype.settings import Settings
+from covertype.snapshot import Snapshot, fingerprint
 
 DATA = Path(__file__).parents[2] / "external" / "data" / "covertype.parquet"
 
@@ -21,14 +22,15 @@ def forest() -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def observations(forest: pd.DataFrame) -> pd.DataFrame:
-    """900 real rows as `tables.load_observations` returns them."""
+    """900 real rows of two batches as `tables.load_observations` returns them."""
     rows = contract.as_typed(forest.sample(900, random_state=7).reset_index(drop=True))
     rows.insert(
         0,
         "row_key",
         [tables.row_key(row) for row in rows[list(contract.COLUMNS)].itertuples(index=False, name=None)],
     )
-    rows.insert(1, "batch_id", 1)
+    rows.insert(1, "batch_id", [1] * 500 + [2] * 400)
+    rows.insert(2, "batch", rows["batch_id"])
     return rows.sort_values("row_key", ignore_index=True)
 
 
@@ -36,8 +38,11 @@ def settings_in(folder: Path) -> Settings:
     return Settings(
         tracking_uri=f"sqlite:///{folder}/mlflow.db",
         trees=5,
+        least_trees=1,
         search_trees=3,
         search_rows=300,
+        importance_rows=50,
+        promote_samples=200,
         jobs=1,
         source_backoff=0,
     )
@@ -55,6 +60,15 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="session")
-def run_id(settings: Settings, observations: pd.DataFrame) -> str:
-    """An MLflow run that has trained on the observations."""
-    return train.train(settings, observations, "scheduled__it's the first")
+def taken(observations: pd.DataFrame) -> Snapshot:
+    """The snapshot of the observations."""
+    return Snapshot(2, len(observations), fingerprint(list(observations["row_key"])))
+
+
+@pytest.fixture(scope="session")
+def run_id(settings: Settings, observations: pd.DataFrame, taken: Snapshot) -> str:
+    """An MLflow run that has trained on the observations and been evaluated."""
+    before = {"before_f1": 0.25, "before_accuracy": 0.5}
+    trained = train.train(settings, taken, observations, "scheduled__it's the first", before)
+    report.publish(settings, observations, trained)
+    return trained

@@ -49,14 +49,16 @@ def test_schema_misses_each_missing_feature() -> None:
             jsonschema.validate(record, contract.record_schema())
 
 
-def texts(**change: str) -> pd.DataFrame:
+def row(**change: object) -> list[object]:
     record = {name: str(value) for name, value in contract.EXAMPLE.items()} | {"Cover_Type": "4"}
-    return pd.DataFrame([record, record | change], columns=list(contract.COLUMNS), dtype="str")
+    return [(record | change)[name] for name in contract.COLUMNS]
 
 
-def test_real_rows_do_not_violate_the_contract(forest: pd.DataFrame) -> None:
-    rows = forest.sample(5_000, random_state=1).astype("str")
-    assert contract.violations(rows) == []
+def test_real_rows_keep_the_contract(forest: pd.DataFrame) -> None:
+    rows = contract.as_typed(forest.sample(5_000, random_state=1).reset_index(drop=True))
+    kept, bad = contract.sort_out(rows.astype("str").to_numpy().tolist())
+    pd.testing.assert_frame_equal(kept, rows)
+    assert bad == []
 
 
 @pytest.mark.parametrize(
@@ -68,17 +70,62 @@ def test_real_rows_do_not_violate_the_contract(forest: pd.DataFrame) -> None:
         ("Slope", "3.0"),
         ("Slope", "03"),
         ("Slope", "-0"),
+        ("Slope", "3\n"),
         ("Slope", "٣"),
         ("Slope", "9" * 40),
+        ("Slope", 3),
+        ("Slope", None),
+        ("Slope", True),
+        ("Slope", [["3"]]),
         ("Elevation", "high"),
         ("Wilderness_Area", "rawah"),
+        ("Wilderness_Area", "\ud800"),
+        ("Wilderness_Area", {"a": []}),
         ("Soil_Type", "C7744"),
         ("Cover_Type", "7"),
     ],
 )
-def test_violation_names_row_column_and_value(column: str, value: str) -> None:
-    (found,) = contract.violations(texts(**{column: value}))
-    assert found[:3] == (1, column, value)
+def test_one_bad_value_sets_its_row_aside(column: str, value: object) -> None:
+    rows = [row(), row(**{column: value}), row()]
+    kept, bad = contract.sort_out(rows)
+    assert bad == [1]
+    assert kept.astype("str").to_numpy().tolist() == [row(), row()]
+    refusal = contract.refusal(1, rows[1])
+    assert refusal.position == 1
+    assert [reason.partition(" = ")[0] for reason in refusal.reasons] == [column]
+
+
+@pytest.mark.parametrize("shape", [[], row()[:-1], [*row(), "1"], "text", None, 1, {"Slope": "3"}])
+def test_a_row_of_another_shape_is_set_aside(shape: object) -> None:
+    kept, bad = contract.sort_out([shape, row()])
+    assert (len(kept), bad) == (1, [0])
+    assert contract.refusal(0, shape).reasons == ("not a list of 13 strings",)
+
+
+def test_every_reason_is_given() -> None:
+    refusal = contract.refusal(7, row(Slope="67", Soil_Type="C0000", Elevation=2596))
+    assert str(refusal) == (
+        "row 7: Elevation = 2596, expected text with an integer from 1859 to 3858, "
+        "Slope = '67', expected text with an integer from 0 to 66, "
+        "Soil_Type = 'C0000', expected one of 40 known values"
+    )
+
+
+def test_nothing_but_bad_rows_leaves_an_empty_frame_of_the_same_types() -> None:
+    for rows in ([row(Slope="67")], [1, 2]):
+        kept, bad = contract.sort_out(rows)
+        assert bad == list(range(len(rows)))
+        assert kept.dtypes.to_dict() == contract.sort_out([row()])[0].dtypes.to_dict()
+
+
+def test_a_description_is_short_whatever_came() -> None:
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    for strange in ("x" * 10_000_000, ["x" * 1_000_000] * 13, deep, [deep] * 13, [10**4000] * 13):
+        refusal = contract.refusal(0, strange)
+        assert len(refusal.received) < 2_000
+        assert len(", ".join(refusal.reasons)) < 4_000
 
 
 def test_frame_of_records_has_the_contract_s_order_and_types() -> None:

@@ -1,9 +1,12 @@
+import io
+from typing import Any
+
 import mlflow
 import pandas as pd
 import pytest
 
 from covertype import __main__ as command
-from covertype import contract, registry
+from covertype import artifact, contract, registry, steps, tables
 from covertype.settings import Settings
 
 
@@ -29,15 +32,18 @@ def test_a_run_is_registered_once_with_its_metrics(fresh: Settings, run_id: str)
     assert registry.register(fresh, run_id) == first
     logged = mlflow.MlflowClient(fresh.tracking_uri).get_run(run_id).data.metrics
     assert first.metrics == {name: value for name, value in logged.items() if name.startswith("test_")}
-    assert len(first.metrics) == 4
+    assert {"test_accuracy", "test_precision", "test_recall", "test_f1"} <= first.metrics.keys()
 
 
-def test_a_run_without_a_model_is_refused(fresh: Settings) -> None:
+def test_a_run_without_figures_or_without_a_model_is_refused(fresh: Settings) -> None:
     mlflow.set_tracking_uri(fresh.tracking_uri)
     mlflow.set_experiment(fresh.experiment)
     with mlflow.start_run() as run:
         pass
-    with pytest.raises(registry.RegistryError, match="0 models"):
+    with pytest.raises(registry.RegistryError, match="clear the task `evaluate`"):
+        registry.register(fresh, run.info.run_id)
+    mlflow.MlflowClient(fresh.tracking_uri).log_metric(run.info.run_id, "test_f1", 0.9)
+    with pytest.raises(artifact.ArtifactError, match="0 models"):
         registry.register(fresh, run.info.run_id)
 
 
@@ -45,7 +51,7 @@ def test_before_the_first_version(fresh: Settings) -> None:
     assert registry.champion(fresh) is None
     assert registry.list_versions(fresh) == []
     with pytest.raises(registry.RegistryError, match="no version in Production"):
-        registry.rollback(fresh)
+        registry.before_champion(fresh)
 
 
 def test_a_registered_version_is_not_in_production_by_itself(fresh: Settings, run_id: str) -> None:
@@ -62,7 +68,11 @@ def test_stage_and_alias_move_together(fresh: Settings, three: list[int]) -> Non
     assert state(fresh) == {1: ("Production", ("champion",)), 2: ("None", ()), 3: ("None", ())}
     registry.set_production(fresh, 3)
     registry.set_production(fresh, 3)
-    assert state(fresh) == {1: ("Archived", ()), 2: ("None", ()), 3: ("Production", ("champion",))}
+    assert state(fresh) == {
+        1: ("Archived", ("previous",)),
+        2: ("None", ()),
+        3: ("Production", ("champion",)),
+    }
     assert list(state(fresh)) == [3, 2, 1]
 
 
@@ -83,20 +93,35 @@ def test_a_move_that_was_cut_short_is_completed(
     assert champion.version == 1
     registry.set_production(fresh, 2)
     assert state(fresh)[2] == ("Production", ("champion",))
-    assert registry.rollback(fresh)[0].version == 1
+    assert registry.before_champion(fresh)[0].version == 1
+
+
+def go_back(settings: Settings) -> tuple[registry.ModelVersion, registry.ModelVersion]:
+    previous, current = registry.before_champion(settings)
+    return registry.put_back(settings, previous.version, current.version), current
 
 
 def test_rollback_goes_back_step_by_step(fresh: Settings, three: list[int]) -> None:
     for version in three:
         registry.set_production(fresh, version)
-    now, before = registry.rollback(fresh)
+    now, before = go_back(fresh)
     assert (now.version, now.stage, now.aliases, before.version) == (2, "Production", ("champion",), 3)
+    assert state(fresh)[1] == ("Archived", ("previous",))
     assert state(fresh)[3] == ("Archived", ())
     assert registry.ROLLED_BACK_TAG in registry.get(fresh, 3).tags
-    assert registry.rollback(fresh)[0].version == 1
+    assert go_back(fresh)[0].version == 1
     with pytest.raises(registry.RegistryError, match="version 1 is the first"):
-        registry.rollback(fresh)
+        registry.before_champion(fresh)
     assert state(fresh)[1] == ("Production", ("champion",))
+
+
+def test_a_challenger_is_one_until_it_is_in_production(fresh: Settings, three: list[int]) -> None:
+    registry.set_production(fresh, 1)
+    registry.set_challenger(fresh, 2)
+    registry.set_challenger(fresh, 3)
+    assert state(fresh)[2] == ("None", ())
+    assert state(fresh)[3] == ("None", ("challenger",))
+    assert registry.set_production(fresh, 3).aliases == ("champion",)
 
 
 def test_a_loaded_version_predicts(fresh: Settings, run_id: str) -> None:
@@ -110,17 +135,73 @@ def test_a_loaded_version_predicts(fresh: Settings, run_id: str) -> None:
     assert set(probabilities.index) <= set(contract.CLASSES)
 
 
-def test_the_command_rolls_back(
-    fresh: Settings, three: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+class Unasked:
+    """Stands for a connection that nothing is asked of."""
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = '[{"host": "db", "login": "admin", "password": "secret", "schema": "datadb", "port": null}]'
+    monkeypatch.setattr("sys.stdin", io.StringIO(shown))
+
+    def connect(*arguments: object) -> Unasked:
+        assert arguments == ("db", "admin", "secret", "datadb", 3306)
+        return Unasked()
+
+    monkeypatch.setattr(tables, "connect", connect)
+
+
+def raising(error: Exception) -> Any:
+    def step(*_: object) -> None:
+        raise error
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("typed", "step", "arguments"), [(["rollback"], "rollback", []), (["approve", "7"], "approve", [7])]
+)
+@pytest.mark.usefixtures("connection")
+def test_commands_say_what_was_done(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: list[str],
+    step: str,
+    arguments: list,
 ) -> None:
-    monkeypatch.setenv("COVERTYPE_TRACKING_URI", fresh.tracking_uri)
-    monkeypatch.setenv("COVERTYPE_MODEL_NAME", fresh.model_name)
-    registry.set_production(fresh, 1)
+    done = tables.Promotion(1, "a", {}, 2, {}, True, "version 1 is Production again", "rolled back", "x")
+
+    def carry_out(_connection: object, _settings: Settings, *given: object) -> tables.Promotion:
+        assert list(given[:-1]) == arguments
+        assert str(given[-1]).startswith("command 2")
+        return done
+
+    monkeypatch.setattr(steps, step, carry_out)
+    assert command.main(typed) == 0
+    assert "version 1 is Production again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "error",
+    [registry.RegistryError("nothing before it"), tables.LockTimeout("held"), steps.NotWaiting("refused")],
+)
+@pytest.mark.usefixtures("connection")
+def test_commands_say_why_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    monkeypatch.setattr(steps, "rollback", raising(error))
     assert command.main(["rollback"]) == 1
-    assert "there is nothing before it" in capsys.readouterr().err
-    registry.set_production(fresh, 2)
-    assert command.main(["rollback"]) == 0
-    assert capsys.readouterr().out == f"{fresh.model_name}: version 1 is Production again (was 2)\n"
+    assert str(error) in capsys.readouterr().err
+
+
+def test_a_command_without_a_connection_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("Connection not found."))
+    assert command.main(["rollback"]) == 1
+    assert "not a connection in JSON" in capsys.readouterr().err
 
 
 def test_a_registry_that_is_down_is_an_error_not_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,5 +209,3 @@ def test_a_registry_that_is_down_is_an_error_not_an_absence(monkeypatch: pytest.
     nowhere = Settings(tracking_uri="http://127.0.0.1:9")
     with pytest.raises(mlflow.exceptions.MlflowException, match="Connection refused"):
         registry.champion(nowhere)
-    monkeypatch.setenv("COVERTYPE_TRACKING_URI", nowhere.tracking_uri)
-    assert command.main(["rollback"]) == 1

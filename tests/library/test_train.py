@@ -1,7 +1,9 @@
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -11,9 +13,10 @@ from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from covertype import artifact, contract, train
+from covertype import artifact, contract, evaluate, report, train
 from covertype.prepare import TerrainFeatures, is_test_row
 from covertype.settings import Settings
+from covertype.snapshot import Snapshot, fingerprint
 
 FEATURES = list(contract.FEATURES)
 
@@ -30,7 +33,7 @@ def uri(run: mlflow.entities.Run) -> str:
 
 
 def test_no_test_row_is_ever_fitted(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, observations: pd.DataFrame
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, observations: pd.DataFrame, taken: Snapshot
 ) -> None:
     fitted: list[pd.DataFrame] = []
 
@@ -38,30 +41,59 @@ def test_no_test_row_is_ever_fitted(
         original = of.fit
 
         def fit(self: object, X: pd.DataFrame, y: pd.Series, **others: object) -> object:
-            fitted.append(X)
+            # A pipeline inside the pipeline gets numbers made of what this one got.
+            if isinstance(X, pd.DataFrame):
+                fitted.append(X)
             return original(self, X, y, **others)
 
         monkeypatch.setattr(of, "fit", fit)
 
     spy(Pipeline)
     spy(GridSearchCV)
-    train.train(settings, observations, "leak test")
+    train.train(settings, taken, observations, "leak test", {})
     seen = pd.concat(fitted).index.unique()
     assert not observations.loc[seen, "row_key"].map(is_test_row).any()
     # Not less than all training rows either: the final fit leaves none out.
     assert len(seen) == (~observations["row_key"].map(is_test_row)).sum()
 
 
-def test_a_repeated_task_trains_once(settings: Settings, observations: pd.DataFrame, run_id: str) -> None:
-    assert train.train(settings, observations, "scheduled__it's the first") == run_id
+def test_a_run_is_found_by_its_dag_run_and_by_its_rows(
+    settings: Settings, taken: Snapshot, run_id: str
+) -> None:
+    assert train.run_of(settings, "scheduled__it's the first") == run_id
+    assert train.run_of(settings, "another") is None
+    assert train.run_on(settings, taken) is not None
+    assert train.run_on(settings, replace(taken, fingerprint="0" * 64)) is None
+    assert train.run_on(settings.model_copy(update={"fraction": 0.5}), taken) is None
+    assert train.run_of(settings.model_copy(update={"experiment": "none"}), "another") is None
 
 
-def test_a_failed_run_does_not_count(settings: Settings) -> None:
-    mlflow.set_tracking_uri(settings.tracking_uri)
-    experiment = mlflow.set_experiment(settings.experiment)
-    with pytest.raises(KeyboardInterrupt), mlflow.start_run(tags={"dag_run_id": "killed"}):
+def test_a_run_that_failed_is_not_found(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, observations: pd.DataFrame, taken: Snapshot
+) -> None:
+    def killed(*_: object) -> None:
         raise KeyboardInterrupt
-    assert train.finished_run(experiment.experiment_id, "killed") is None
+
+    monkeypatch.setattr(train, "search", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(settings, taken, observations, "killed", {})
+    assert train.run_of(settings, "killed") is None
+
+
+def test_a_fraction_is_a_share_of_the_training_rows_alone(
+    settings: Settings, observations: pd.DataFrame, taken: Snapshot, run: mlflow.entities.Run
+) -> None:
+    half = settings.model_copy(update={"fraction": 0.5})
+    data = mlflow.get_run(train.train(half, taken, observations, "half", {})).data
+    assert data.params["data_test_rows"] == run.data.params["data_test_rows"]
+    share = int(data.params["data_train_rows"]) / int(run.data.params["data_train_rows"])
+    assert share == pytest.approx(0.5, abs=0.05)
+
+
+def test_larger_data_get_fewer_trees() -> None:
+    settings = Settings()
+    assert train.trees_for(settings, 0) == train.trees_for(settings, 46_480) == settings.trees
+    assert train.trees_for(settings, 10**9) == settings.least_trees
 
 
 def test_the_run_says_what_it_learnt_from_and_how_good_it_is(
@@ -71,8 +103,49 @@ def test_the_run_says_what_it_learnt_from_and_how_good_it_is(
     params = run.data.params
     assert params["data_rows"] == "900"
     assert int(params["data_train_rows"]) + int(params["data_test_rows"]) == 900
-    assert params["data_batches"] == "1"
-    assert params["data_fingerprint"] == train.fingerprint(observations)
+    assert params["data_batches"] == "2"
+    assert params["data_fingerprint"] == fingerprint(list(observations["row_key"]))
+    assert params["env_scikit_learn"]
+    assert run.data.tags["code_sha256"] == train.code_sha256()
+
+
+def test_the_run_carries_the_whole_evaluation(
+    run: mlflow.entities.Run, run_id: str, settings: Settings, observations: pd.DataFrame, tmp_path: Path
+) -> None:
+    metrics = run.data.metrics
+    assert {"test_balanced_accuracy", "test_log_loss", "calibration_error"} <= metrics.keys()
+    assert metrics["baseline_f1"] < metrics["test_f1"]
+    assert metrics["before_f1"] == 0.25
+    assert metrics["class_1_f1"] > 0.5
+    client = mlflow.MlflowClient(settings.tracking_uri)
+    tests = observations[observations["row_key"].map(is_test_row)]
+    pipeline = artifact.load_pipeline(f"models:/{artifact.model_id(run)}").pipeline
+    for name in ("batch_accuracy", "batch_f1", "batch_log_loss"):
+        curve = {point.step: point.value for point in client.get_metric_history(run_id, name)}
+        assert curve == {
+            number: pytest.approx(
+                evaluate.score(evaluate.ask(pipeline, rows))[name.replace("batch_", "test_")]
+            )
+            for number, rows in tests.groupby("batch")
+        }
+    folder = Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="report"))
+    pictures = {"calibration", "confusion_matrix", "importance", "per_batch", "per_class"}
+    assert {file.stem for file in folder.glob("*.png")} == pictures
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in folder.glob("*.png"))
+    card = (folder / report.CARD).read_text()
+    assert f"{metrics['test_f1']:.4f}" in card
+    assert "accuracy 0.5000, macro-F1 0.2500" in card
+    assert run.data.params["data_fingerprint"] in card
+    assert all(label in card for label in pd.read_csv(folder / "per_class.csv")["label"])
+
+
+def test_an_evaluation_may_be_repeated(
+    run: mlflow.entities.Run, run_id: str, settings: Settings, observations: pd.DataFrame
+) -> None:
+    report.publish(settings, observations, run_id)
+    again = mlflow.MlflowClient(settings.tracking_uri).get_run(run_id)
+    assert again.data.metrics == run.data.metrics
+    assert again.info.status == "FINISHED"
 
 
 def test_the_search_is_autologged(run: mlflow.entities.Run, run_id: str, settings: Settings) -> None:
@@ -80,7 +153,7 @@ def test_the_search_is_autologged(run: mlflow.entities.Run, run_id: str, setting
     assert "best_cv_score" in run.data.metrics
     assert "cv_results.csv" in {file.path for file in client.list_artifacts(run_id)}
     children = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
-    assert len(children) == 3
+    assert len(children) == 4
 
 
 def test_the_model_carries_its_description_and_no_pickle(uri: str, observations: pd.DataFrame) -> None:
@@ -160,6 +233,25 @@ def test_foreign_models_are_not_loaded(settings: Settings, observations: pd.Data
         artifact.load_pipeline(other.model_uri)
 
 
+def test_a_model_whose_files_are_gone_or_damaged_says_so(
+    settings: Settings, observations: pd.DataFrame, uri: str, tmp_path: Path
+) -> None:
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    mlflow.set_experiment(settings.experiment)
+    pipeline = artifact.load_pipeline(uri).pipeline
+    with mlflow.start_run() as run:
+        artifact.log_pipeline(pipeline, observations.head(1))
+    own = artifact.model_id(mlflow.get_run(run.info.run_id))
+    folder = Path(mlflow.get_logged_model(own).artifact_location.removeprefix("file://"))
+    with (folder / "model.skops").open("r+b") as file:
+        file.truncate(1_000)
+    with pytest.raises(artifact.ArtifactError, match="damaged"):
+        artifact.load_pipeline(f"models:/{own}")
+    shutil.rmtree(folder)
+    with pytest.raises(artifact.ArtifactError, match="no files any more"):
+        artifact.load_pipeline(f"models:/{own}")
+
+
 class Smuggled(TerrainFeatures):
     """A type that a model's own description could ask to be trusted."""
 
@@ -193,13 +285,14 @@ def test_the_sample_of_the_search_keeps_proportions_and_drops_what_cannot_be_fol
         train.stratified_sample(rows[-2:], size=90, folds=3, seed=1)
 
 
-def test_too_little_data_is_said(settings: Settings, observations: pd.DataFrame) -> None:
+def test_too_little_data_is_said(settings: Settings, observations: pd.DataFrame, taken: Snapshot) -> None:
     for few in (observations.head(0), observations[observations["row_key"].map(is_test_row)]):
         with pytest.raises(train.NotEnoughData):
-            train.train(settings, few, "few")
+            train.train(settings, taken, few, "few", {})
 
 
 def test_the_fingerprint_knows_the_rows_but_not_their_order(observations: pd.DataFrame) -> None:
     shuffled = observations.sample(frac=1, random_state=2)
-    assert train.fingerprint(shuffled) == train.fingerprint(observations)
-    assert train.fingerprint(observations.iloc[1:]) != train.fingerprint(observations)
+    keys = list(observations["row_key"])
+    assert fingerprint(list(shuffled["row_key"])) == fingerprint(keys)
+    assert fingerprint(keys[1:]) != fingerprint(keys)
