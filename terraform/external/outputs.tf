@@ -1,11 +1,16 @@
-output "containers" {
-  description = "Containers of this root module."
-  value       = [module.data_api.container]
+output "images" {
+  description = "Tags of the images that this root module builds, by name; Ansible sweeps older ones."
+  value       = { data-api = module.data_api_image.name, data-api-python = module.python_image.name }
 }
 
-output "images" {
-  description = "Tags of the images that this root module builds, by name."
-  value       = { data-api = docker_image.data_api.name, data-api-python = docker_image.python.name }
+output "jobs" {
+  description = "Containers of this root module that end, by their one noun."
+  value       = []
+}
+
+output "services" {
+  description = "Containers of this root module that stay up, by their one noun."
+  value       = [module.data_api.name]
 }
 
 output "urls" {

@@ -37,8 +37,8 @@ variable "data_api_port" {
   default     = 80
 
   validation {
-    condition     = var.data_api_port > 0 && var.data_api_port < 65536
-    error_message = "A port is between 1 and 65535."
+    condition     = var.data_api_port == floor(var.data_api_port) && var.data_api_port > 0 && var.data_api_port < 65536
+    error_message = "data_api_port is a port: a whole number from 1 to 65535."
   }
 }
 
@@ -46,6 +46,11 @@ variable "debian_image" {
   description = "Image of Debian trixie that the data source's image is built on."
   type        = string
   default     = "debian:trixie-slim"
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9._/:-]*(:[\\w][\\w.-]*|@sha256:[0-9a-f]{64})$", var.debian_image)) && !endswith(var.debian_image, ":latest")
+    error_message = "debian_image is an image's name with a tag or a digest, such as debian:trixie-slim; latest is no version."
+  }
 }
 
 variable "min_update_time" {

@@ -45,7 +45,7 @@ module "mysql_schema" {
   one_shot    = true
   entrypoint  = ["bash", "-c", file("${path.module}/jobs/mysql-schema.sh")]
   command     = []
-  environment = { SERVER = each.key, SCHEMA = each.value.schema, SCHEMA_USER = each.value.user, GRANTS = join(", ", each.value.grants) }
+  environment = { CHECK = "false", SERVER = each.key, SCHEMA = each.value.schema, SCHEMA_USER = each.value.user, GRANTS = join(", ", each.value.grants) }
   secrets_dir = "${local.secrets}/${each.key}"
   secrets     = ["root.cnf", "${each.value.user}-password"]
 
@@ -60,7 +60,7 @@ module "airflow_db" {
   image      = docker_image.postgres.image_id
   user       = local.users.postgres
   memory_mb  = 512
-  networks   = [docker_network.this["airflow"].name]
+  networks   = [docker_network.this["airflow-db"].name]
   volumes    = { (docker_volume.this["airflow-db"].name) = "/var/lib/postgresql/data" }
 
   environment = {

@@ -2,12 +2,13 @@
 
 resource "docker_network" "this" {
   for_each = {
-    airflow   = false # Airflow's own parts and its metadata; tasks leave through it to a remote source
-    artifacts = false # MLflow → MinIO
-    data      = true  # tasks → mysql-data-store
-    mlflow-db = true  # MLflow → mysql-mlflow
-    serving   = false # ui → model-api
-    tracking  = false # tasks and model-api → MLflow
+    airflow    = false # tasks and the DAG processor's healthcheck → airflow-api-server; tasks leave through it to a remote source
+    airflow-db = true  # Airflow's parts → airflow-db
+    artifacts  = false # MLflow → MinIO
+    data       = true  # tasks → mysql-data-store
+    mlflow-db  = true  # MLflow → mysql-mlflow
+    serving    = false # ui → model-api
+    tracking   = false # tasks and model-api → MLflow
   }
 
   name     = "${local.stack_name}-${each.key}"

@@ -5,7 +5,7 @@ module "minio" {
 
   name       = "minio"
   stack_name = local.stack_name
-  image      = docker_image.minio.image_id
+  image      = module.minio_image.image_id
   user       = local.users.minio
   memory_mb  = 768
   networks   = [docker_network.this["artifacts"].name]
@@ -31,7 +31,7 @@ module "minio_bucket" {
 
   name       = "minio-bucket"
   stack_name = local.stack_name
-  image      = docker_image.minio.image_id
+  image      = module.minio_image.image_id
   user       = local.users.minio
   memory_mb  = 256
   networks   = [docker_network.this["artifacts"].name]
@@ -39,7 +39,7 @@ module "minio_bucket" {
   one_shot    = true
   entrypoint  = ["bash", "-c", file("${path.module}/jobs/minio-bucket.sh")]
   command     = []
-  environment = { BUCKET = var.minio_bucket, HOME = "/tmp" }
+  environment = { BUCKET = var.minio_bucket, CHECK = "false", HOME = "/tmp", RETENTION_DAYS = tostring(var.retention_days) }
   secrets_dir = "${local.secrets}/minio"
   secrets     = ["mlflow-secret-key", "root-password"]
 

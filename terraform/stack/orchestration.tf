@@ -19,12 +19,15 @@ locals {
     HOME                                              = "/tmp"
   }
 
-  # What the tasks of DAG_p2 read: src/covertype/settings.py holds the other defaults.
+  # What the tasks of the DAGs read: src/covertype/settings.py holds the other defaults.
   task_environment = {
-    COVERTYPE_GROUP_NUMBER = tostring(var.group_number)
-    COVERTYPE_SCHEDULE     = var.dag_schedule
-    COVERTYPE_SOURCE_URL   = var.source_url != "" ? var.source_url : "http://data-api:8000"
-    COVERTYPE_TRACKING_URI = "http://mlflow:5000"
+    COVERTYPE_AIRFLOW_DATABASE = local.airflow_environment.AIRFLOW__DATABASE__SQL_ALCHEMY_CONN # for the upkeep of its history
+    COVERTYPE_GROUP_NUMBER     = tostring(var.group_number)
+    COVERTYPE_POLICY           = var.promote_policy
+    COVERTYPE_RETENTION_DAYS   = tostring(var.retention_days)
+    COVERTYPE_SCHEDULE         = var.dag_schedule
+    COVERTYPE_SOURCE_URL       = var.source_url != "" ? var.source_url : "http://data-api:8000"
+    COVERTYPE_TRACKING_URI     = "http://mlflow:5000"
 
     # Artifacts travel through MLflow: the tasks have no way to MinIO, which MLflow's clients would else be sent to.
     MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD = "false"
@@ -39,16 +42,17 @@ module "airflow_migrate" {
 
   name       = "airflow-migrate"
   stack_name = local.stack_name
-  image      = docker_image.service["airflow"].image_id
+  image      = module.service_image["airflow"].image_id
   user       = local.users.airflow
   memory_mb  = 1024
-  networks   = [docker_network.this["airflow"].name]
+  networks   = [docker_network.this["airflow-db"].name]
 
   one_shot = true
   command  = ["python", "/opt/bootstrap.py"]
   environment = merge(local.airflow_environment, {
     AIRFLOW_ADMIN_PASSWORD_FILE = "/run/secrets/airflow-password"
     AIRFLOW_ADMIN_USER          = "airflow"
+    CHECK                       = "false"
   })
   secrets_dir = "${local.secrets}/airflow"
   secrets     = concat(local.airflow_secrets, ["airflow-password"])
@@ -61,10 +65,10 @@ module "airflow_api_server" {
 
   name       = "airflow-api-server"
   stack_name = local.stack_name
-  image      = docker_image.service["airflow"].image_id
+  image      = module.service_image["airflow"].image_id
   user       = local.users.airflow
   memory_mb  = 1024
-  networks   = [docker_network.this["airflow"].name]
+  networks   = [for network in ["airflow", "airflow-db"] : docker_network.this[network].name]
   volumes    = { (docker_volume.this["airflow-logs"].name) = "/opt/airflow/logs" }
 
   ports        = { 8080 = var.airflow_port }
@@ -85,11 +89,11 @@ module "airflow_scheduler" {
 
   name       = "airflow-scheduler"
   stack_name = local.stack_name
-  image      = docker_image.service["airflow"].image_id
+  image      = module.service_image["airflow"].image_id
   user       = local.users.airflow
-  memory_mb  = 4096 # tasks run here: a model of all ten batches is trained in it
+  memory_mb  = var.scheduler_memory_mb # tasks run here
   networks = concat(
-    [for network in ["airflow", "data", "tracking"] : docker_network.this[network].name],
+    [for network in ["airflow", "airflow-db", "data", "tracking"] : docker_network.this[network].name],
     local.source_networks,
   )
   folders = { "/opt/airflow/dags" = "${local.state_dir}/dags" }
@@ -112,10 +116,10 @@ module "airflow_dag_processor" {
 
   name       = "airflow-dag-processor"
   stack_name = local.stack_name
-  image      = docker_image.service["airflow"].image_id
+  image      = module.service_image["airflow"].image_id
   user       = local.users.airflow
   memory_mb  = 768
-  networks   = [docker_network.this["airflow"].name]
+  networks   = [for network in ["airflow", "airflow-db"] : docker_network.this[network].name]
   folders    = { "/opt/airflow/dags" = "${local.state_dir}/dags" }
   volumes    = { (docker_volume.this["airflow-logs"].name) = "/opt/airflow/logs" }
 

@@ -1,29 +1,37 @@
-output "containers" {
-  description = "Services whose containers Terraform owns."
-  value = sort(concat(
-    [for service in module.mysql : service.container],
-    [
-      module.airflow_api_server.container,
-      module.airflow_dag_processor.container,
-      module.airflow_db.container,
-      module.airflow_scheduler.container,
-      module.minio.container,
-      module.mlflow.container,
-    ],
-  ))
-}
-
 output "images" {
   description = "Tags of the images that the stack builds, by name; Ansible runs two of them and sweeps older ones."
   value = merge(
-    { for name, image in docker_image.service : name => image.name },
-    { minio = docker_image.minio.name, python = docker_image.python.name },
+    { for name, image in module.service_image : name => image.name },
+    { minio = module.minio_image.name, python = module.python_image.name },
   )
+}
+
+output "jobs" {
+  description = "Containers of Terraform that end, by their one noun: each makes something ready for the services."
+  value = sort(concat(
+    [for job in module.mysql_schema : job.name],
+    [module.airflow_migrate.name, module.minio_bucket.name, module.mlflow_migrate.name],
+  ))
 }
 
 output "networks" {
   description = "Networks of the stack, by the conversation that each carries."
   value       = { for key, network in docker_network.this : key => network.name }
+}
+
+output "services" {
+  description = "Containers of Terraform that stay up, by their one noun. Ansible adds model-api and ui."
+  value = sort(concat(
+    [for service in module.mysql : service.name],
+    [
+      module.airflow_api_server.name,
+      module.airflow_dag_processor.name,
+      module.airflow_db.name,
+      module.airflow_scheduler.name,
+      module.minio.name,
+      module.mlflow.name,
+    ],
+  ))
 }
 
 output "stack_name" {

@@ -21,14 +21,17 @@ module "mlflow_migrate" {
 
   name       = "mlflow-migrate"
   stack_name = local.stack_name
-  image      = docker_image.service["mlflow"].image_id
+  image      = module.service_image["mlflow"].image_id
   user       = local.users.mlflow
   memory_mb  = 768
   networks   = [docker_network.this["mlflow-db"].name]
 
-  one_shot    = true
-  command     = ["python", "/opt/migrate.py"]
-  environment = { for key in ["HOME", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_DISABLE_TELEMETRY"] : key => local.mlflow_environment[key] }
+  one_shot = true
+  command  = ["python", "/opt/migrate.py"]
+  environment = merge(
+    { for key in ["HOME", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_DISABLE_TELEMETRY"] : key => local.mlflow_environment[key] },
+    { CHECK = "false" },
+  )
   secrets_dir = "${local.secrets}/mlflow"
   secrets     = ["mysql.cnf"]
 
@@ -40,7 +43,7 @@ module "mlflow" {
 
   name       = "mlflow"
   stack_name = local.stack_name
-  image      = docker_image.service["mlflow"].image_id
+  image      = module.service_image["mlflow"].image_id
   user       = local.users.mlflow
   memory_mb  = 1536
   networks   = [for network in ["artifacts", "mlflow-db", "tracking"] : docker_network.this[network].name]

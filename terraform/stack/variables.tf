@@ -4,8 +4,8 @@ variable "airflow_port" {
   default     = 8080
 
   validation {
-    condition     = var.airflow_port > 0 && var.airflow_port < 65536
-    error_message = "A port is between 1 and 65535."
+    condition     = var.airflow_port == floor(var.airflow_port) && var.airflow_port > 0 && var.airflow_port < 65536
+    error_message = "airflow_port is a port: a whole number from 1 to 65535."
   }
 }
 
@@ -37,8 +37,8 @@ variable "dag_schedule" {
   default     = "*/6 * * * *"
 
   validation {
-    condition     = length(split(" ", var.dag_schedule)) == 5
-    error_message = "dag_schedule is a cron expression of five fields."
+    condition     = can(regex("^([0-9*/,-]+ ){3}[0-9A-Za-z*/,-]+ [0-9A-Za-z*/,-]+$", var.dag_schedule))
+    error_message = "dag_schedule is a cron expression of five fields, such as */6 * * * *."
   }
 }
 
@@ -46,12 +46,22 @@ variable "debian_image" {
   description = "Image of Debian trixie that the stack's own images are built on."
   type        = string
   default     = "debian:trixie-slim"
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9._/:-]*(:[\\w][\\w.-]*|@sha256:[0-9a-f]{64})$", var.debian_image)) && !endswith(var.debian_image, ":latest")
+    error_message = "debian_image is an image's name with a tag or a digest, such as debian:trixie-slim; latest is no version."
+  }
 }
 
 variable "golang_image" {
   description = "Image with Go 1.24 or newer, which builds MinIO."
   type        = string
   default     = "golang:1.26-trixie"
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9._/:-]*(:[\\w][\\w.-]*|@sha256:[0-9a-f]{64})$", var.golang_image)) && !endswith(var.golang_image, ":latest")
+    error_message = "golang_image is an image's name with a tag or a digest, such as golang:1.26-trixie; latest is no version."
+  }
 }
 
 variable "group_number" {
@@ -82,8 +92,8 @@ variable "minio_console_port" {
   default     = 9001
 
   validation {
-    condition     = var.minio_console_port > 0 && var.minio_console_port < 65536
-    error_message = "A port is between 1 and 65535."
+    condition     = var.minio_console_port == floor(var.minio_console_port) && var.minio_console_port > 0 && var.minio_console_port < 65536
+    error_message = "minio_console_port is a port: a whole number from 1 to 65535."
   }
 }
 
@@ -93,8 +103,8 @@ variable "minio_port" {
   default     = 9000
 
   validation {
-    condition     = var.minio_port > 0 && var.minio_port < 65536
-    error_message = "A port is between 1 and 65535."
+    condition     = var.minio_port == floor(var.minio_port) && var.minio_port > 0 && var.minio_port < 65536
+    error_message = "minio_port is a port: a whole number from 1 to 65535."
   }
 }
 
@@ -104,8 +114,8 @@ variable "mlflow_port" {
   default     = 5000
 
   validation {
-    condition     = var.mlflow_port > 0 && var.mlflow_port < 65536
-    error_message = "A port is between 1 and 65535."
+    condition     = var.mlflow_port == floor(var.mlflow_port) && var.mlflow_port > 0 && var.mlflow_port < 65536
+    error_message = "mlflow_port is a port: a whole number from 1 to 65535."
   }
 }
 
@@ -115,8 +125,8 @@ variable "model_api_port" {
   default     = 8989
 
   validation {
-    condition     = var.model_api_port > 0 && var.model_api_port < 65536
-    error_message = "A port is between 1 and 65535."
+    condition     = var.model_api_port == floor(var.model_api_port) && var.model_api_port > 0 && var.model_api_port < 65536
+    error_message = "model_api_port is a port: a whole number from 1 to 65535."
   }
 }
 
@@ -141,8 +151,20 @@ variable "mysql_databases" {
   }
 
   validation {
-    condition     = alltrue([for database in var.mysql_databases : !contains([for grant in database.grants : upper(grant)], "ALL")])
-    error_message = "Name the privileges that the user needs; ALL is not one of them."
+    condition     = toset(keys(var.mysql_databases)) == toset(["mysql-data-store", "mysql-mlflow"])
+    error_message = "mysql_databases has the keys mysql-data-store and mysql-mlflow: each has its network, volume and secret files."
+  }
+
+  validation {
+    condition     = alltrue([for database in var.mysql_databases : alltrue([for name in [database.schema, database.user] : can(regex("^[a-z][a-z0-9_]{0,31}$", name))])])
+    error_message = "A schema and a user of MySQL have 1 to 32 lower-case letters, digits and underscores, a letter first: they stand in statements."
+  }
+
+  validation {
+    condition = alltrue([for database in var.mysql_databases : length(database.grants) > 0 && length(setsubtract(database.grants, [
+      "ALTER", "CREATE", "DELETE", "DROP", "INDEX", "INSERT", "LOCK TABLES", "REFERENCES", "SELECT", "TRIGGER", "UPDATE",
+    ])) == 0])
+    error_message = "Name the privileges that the user needs on its own tables, in capitals; ALL and GRANT OPTION are none of them."
   }
 }
 
@@ -150,12 +172,55 @@ variable "mysql_image" {
   description = "Image of the MySQL servers, with the environment contract of mysql:9.7."
   type        = string
   default     = "mysql:9.7"
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9._/:-]*(:[\\w][\\w.-]*|@sha256:[0-9a-f]{64})$", var.mysql_image)) && !endswith(var.mysql_image, ":latest")
+    error_message = "mysql_image is an image's name with a tag or a digest, such as mysql:9.7; latest is no version."
+  }
 }
 
 variable "postgres_image" {
   description = "Image of Airflow's metadata server, with the environment contract of postgres:17."
   type        = string
   default     = "postgres:17"
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9._/:-]*(:[\\w][\\w.-]*|@sha256:[0-9a-f]{64})$", var.postgres_image)) && !endswith(var.postgres_image, ":latest")
+    error_message = "postgres_image is an image's name with a tag or a digest, such as postgres:17; latest is no version."
+  }
+}
+
+variable "promote_policy" {
+  description = "Who puts a better model into Production: auto (the run), manual (a person, by approving it) or off (nobody)."
+  type        = string
+  default     = "auto"
+
+  validation {
+    condition     = contains(["auto", "manual", "off"], var.promote_policy)
+    error_message = "promote_policy is auto, manual or off."
+  }
+}
+
+variable "retention_days" {
+  description = "Days for which MLflow runs without a registered version, Airflow's history and deleted artifacts are kept."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.retention_days >= 1 && floor(var.retention_days) == var.retention_days
+    error_message = "retention_days is a whole number of days, 1 or more."
+  }
+}
+
+variable "scheduler_memory_mb" {
+  description = "Memory limit in MiB of the scheduler, in which the tasks train; see docs/experiments.md for what they need."
+  type        = number
+  default     = 4096
+
+  validation {
+    condition     = var.scheduler_memory_mb >= 2048
+    error_message = "With less than 2048 MiB no model can be trained."
+  }
 }
 
 variable "source_url" {
@@ -164,8 +229,8 @@ variable "source_url" {
   default     = ""
 
   validation {
-    condition     = var.source_url == "" || can(regex("^https?://[^/]+", var.source_url))
-    error_message = "source_url begins with http:// or https://."
+    condition     = var.source_url == "" || can(regex("^https?://[^/@\\s]+(/[^@\\s]*)?$", var.source_url))
+    error_message = "source_url begins with http:// or https:// and holds no user or password: the state and the container's environment show it."
   }
 }
 
@@ -173,6 +238,11 @@ variable "state_dir" {
   description = "Folder of the host that Ansible keeps for this stack: secret files and DAGs. Empty: .stack/<name> in the project."
   type        = string
   default     = ""
+
+  validation {
+    condition     = var.state_dir == "" || startswith(var.state_dir, "/")
+    error_message = "state_dir is an absolute path: the engine mounts its files."
+  }
 }
 
 variable "ui_port" {
@@ -181,7 +251,14 @@ variable "ui_port" {
   default     = 8503
 
   validation {
-    condition     = var.ui_port > 0 && var.ui_port < 65536
-    error_message = "A port is between 1 and 65535."
+    condition     = var.ui_port == floor(var.ui_port) && var.ui_port > 0 && var.ui_port < 65536
+    error_message = "ui_port is a port: a whole number from 1 to 65535."
+  }
+
+  validation {
+    condition = length(distinct([
+      var.airflow_port, var.minio_console_port, var.minio_port, var.mlflow_port, var.model_api_port, var.ui_port,
+    ])) == 6
+    error_message = "Two services share a port of the host; give each one of its own."
   }
 }

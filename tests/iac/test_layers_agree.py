@@ -4,12 +4,12 @@ import json
 import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
 
-PROJECT = Path(__file__).resolve().parents[2]
+from .conftest import PROJECT
+
 ROOTS = ("external", "stack")
 PLAYBOOKS = sorted(path.name for path in (PROJECT / "ansible").glob("*.yml") if path.name != "inventory.yml")
 
@@ -25,12 +25,6 @@ def terraform_defaults() -> dict[str, str]:
                 value = scalar[1] if scalar[1] is not None else scalar[2]
                 assert defaults.setdefault(name, value) == value, f"{name} differs between the root modules"
     return defaults
-
-
-def secret_files_defaults() -> dict:
-    """Defaults of the role that makes the secret files."""
-    text = (PROJECT / "roles" / "secret_files" / "defaults" / "main.yml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +62,9 @@ def test_ansible_passes_the_defaults_of_terraform(ansible_variables: dict) -> No
     }
 
 
-def test_secret_files_belong_to_the_users_of_the_containers() -> None:
+def test_secret_files_belong_to_the_users_of_the_containers(secret_files: dict) -> None:
     text = (PROJECT / "terraform/stack/locals.tf").read_text(encoding="utf-8")
     users = {name: int(uid) for name, uid in re.findall(r'^\s+(\w+)\s+= "(\d+):\d+"$', text, re.MULTILINE)}
-    defaults = secret_files_defaults()
     container_user = {
         "airflow": "airflow",
         "airflow-db": "postgres",
@@ -80,10 +73,10 @@ def test_secret_files_belong_to_the_users_of_the_containers() -> None:
         "mysql-data-store": "mysql",
         "mysql-mlflow": "mysql",
     }
-    for item in defaults["secret_files_mounted"]:
+    for item in secret_files["secret_files_mounted"]:
         service = item["file"].split("/")[0]
         assert item["owner"] == users[container_user[service]], item["file"]
-        assert item["value"] in defaults["secret_files_values"], item["file"]
+        assert item["value"] in secret_files["secret_files_values"], item["file"]
 
 
 def test_images_run_as_the_users_that_terraform_names() -> None:
@@ -93,25 +86,17 @@ def test_images_run_as_the_users_that_terraform_names() -> None:
         assert f"\nUSER {uid}\n" in dockerfile, name
 
 
-@pytest.mark.parametrize("module", ["external", "modules/service", "stack"])
-def test_terraform_keeps_its_promises(module: str, tmp_path: Path) -> None:
-    """The module's own tests, with a mock in the engine's place and empty files in the secrets'."""
-    for item in secret_files_defaults()["secret_files_mounted"]:
-        file = tmp_path / "secrets" / item["file"]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-    environment = {**os.environ, "TF_WORKSPACE": "default"}
-    variables = [f"-var=state_dir={tmp_path}"] if module == "stack" else []
-    for command in (["init", "-no-color", "-input=false"], ["test", "-no-color", *variables]):
-        done = subprocess.run(
-            ["terraform", f"-chdir=terraform/{module}", *command],
-            cwd=PROJECT,
-            env=environment,
-            text=True,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+def test_the_provider_has_one_version() -> None:
+    texts = [
+        file.read_text(encoding="utf-8")
+        for folder in ("terraform", "tests/iac")
+        for file in (PROJECT / folder).rglob("*.tf")
+    ]
+    pinned = {
+        version for text in texts for version in re.findall(r'kreuzwerker/docker"\s+version = "(.+)"', text)
+    }
+    role = (PROJECT / "roles/platform/defaults/main.yml").read_text(encoding="utf-8")
+    assert pinned == {yaml.safe_load(role)["platform_provider_version"]}
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)

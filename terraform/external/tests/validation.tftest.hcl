@@ -1,53 +1,39 @@
-# Each variable that protects refuses its bad case, before anything is planned.
+# Each variable that protects refuses its bad cases, before anything is planned. A run costs a start of the provider,
+# so one run has a bad case of each of several variables: every one of them must be refused.
 
 mock_provider "docker" {}
 
-run "batch_fraction" {
+run "too_much" {
   command = plan
 
   variables {
-    batch_fraction = 1.5
-  }
-
-  expect_failures = [var.batch_fraction]
-}
-
-run "bind_address" {
-  command = plan
-
-  variables {
-    bind_address = "localhost"
-  }
-
-  expect_failures = [var.bind_address]
-}
-
-run "ca_bundle" {
-  command = plan
-
-  variables {
-    ca_bundle = "/absent"
-  }
-
-  expect_failures = [var.ca_bundle]
-}
-
-run "data_api_port" {
-  command = plan
-
-  variables {
-    data_api_port = 0
-  }
-
-  expect_failures = [var.data_api_port]
-}
-
-run "min_update_time" {
-  command = plan
-
-  variables {
+    batch_fraction  = 1.5
+    bind_address    = "0.0.0.256"
+    ca_bundle       = "/absent"
+    data_api_port   = 65536
+    debian_image    = "debian:latest"
     min_update_time = -1
   }
 
-  expect_failures = [var.min_update_time]
+  expect_failures = [
+    var.batch_fraction,
+    var.bind_address,
+    var.ca_bundle,
+    var.data_api_port,
+    var.debian_image,
+    var.min_update_time,
+  ]
+}
+
+run "too_little" {
+  command = plan
+
+  variables {
+    batch_fraction = 0
+    bind_address   = "localhost"
+    data_api_port  = 0
+    debian_image   = "debian"
+  }
+
+  expect_failures = [var.batch_fraction, var.bind_address, var.data_api_port, var.debian_image]
 }

@@ -1,4 +1,4 @@
-output "container" {
-  description = "Name of the container."
-  value       = docker_container.this.name
+output "name" {
+  description = "The service's one noun, once its container is there."
+  value       = docker_container.this.hostname
 }

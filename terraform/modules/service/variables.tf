@@ -20,18 +20,33 @@ variable "environment" {
   description = "Environment of the container. It is readable in the state and by `docker inspect`: paths of secrets, never values."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = !anytrue([for key in keys(var.environment) : can(regex("(?i)(key|passwd|password|secret|token)$", key))])
+    error_message = "A variable is called like a secret. Mount a file and name its path (…_FILE) or the command that reads it (…_CMD)."
+  }
 }
 
 variable "folders" {
   description = "Folders of the host that the container may read, by their path in it."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = alltrue([for target, source in var.folders : startswith(target, "/") && startswith(source, "/") && !endswith(source, ".sock")])
+    error_message = "A folder is mounted from an absolute path to an absolute path, and no socket is: the engine's is the host."
+  }
 }
 
 variable "grace_seconds" {
   description = "Seconds between the signal to stop and the kill."
   type        = number
   default     = 30
+
+  validation {
+    condition     = var.grace_seconds > 0
+    error_message = "grace_seconds is greater than 0: a service that is killed cannot end what it does."
+  }
 }
 
 variable "healthcheck" {
@@ -68,6 +83,11 @@ variable "name" {
 variable "networks" {
   description = "Names of the networks that the service needs, and no others."
   type        = set(string)
+
+  validation {
+    condition     = length(var.networks) > 0
+    error_message = "Without a network of its own a container is put on the engine's bridge, which all stacks share."
+  }
 }
 
 variable "one_shot" {
@@ -80,6 +100,22 @@ variable "ports" {
   description = "Published ports: port in the container → port of the host."
   type        = map(number)
   default     = {}
+
+  validation {
+    condition     = alltrue([for internal, external in var.ports : can(regex("^[1-9][0-9]{0,4}$", internal)) && external > 0 && external < 65536])
+    error_message = "ports maps a port in the container to one of the host, both from 1 to 65535."
+  }
+}
+
+variable "secrets" {
+  description = "Names of the files in secrets_dir that the container reads at /run/secrets/<name>."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(var.secrets) == 0 || var.secrets_dir != null
+    error_message = "Secrets are files of secrets_dir, which is not given."
+  }
 }
 
 variable "secrets_dir" {
@@ -88,21 +124,25 @@ variable "secrets_dir" {
   default     = null
 }
 
-variable "secrets" {
-  description = "Names of the files in secrets_dir that the container reads at /run/secrets/<name>."
-  type        = set(string)
-  default     = []
-}
-
 variable "stack_name" {
   description = "Name of the stack: prefix of every name and value of the label `stack`."
   type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,30}$", var.stack_name))
+    error_message = "A stack's name has at most 31 lower-case letters, digits and hyphens, and begins with a letter. It is the workspace: terraform workspace show."
+  }
 }
 
 variable "tmpfs" {
   description = "Writable memory file systems, path → mount options, beside /tmp. All else of the root file system is read-only."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = alltrue([for options in var.tmpfs : length(setsubtract(["nodev", "nosuid"], split(",", options))) == 0 && strcontains(options, "size=")])
+    error_message = "A memory file system is mounted nosuid and nodev and has a size."
+  }
 }
 
 variable "user" {
@@ -119,4 +159,9 @@ variable "volumes" {
   description = "Named volumes, name → path in the container."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = alltrue([for target in var.volumes : startswith(target, "/")])
+    error_message = "A volume is mounted at an absolute path."
+  }
 }

@@ -1,133 +1,133 @@
-# Each variable that protects refuses its bad case, before anything is planned.
+# Each variable that protects refuses its bad cases, before anything is planned. A run costs a start of the provider,
+# so one run has a bad case of each of several variables: every one of them must be refused.
 
 mock_provider "docker" {}
 
-run "airflow_port" {
+run "ports_out_of_range" {
   command = plan
 
   variables {
-    airflow_port = 0
-  }
-
-  expect_failures = [var.airflow_port]
-}
-
-run "bind_address" {
-  command = plan
-
-  variables {
-    bind_address = "localhost"
-  }
-
-  expect_failures = [var.bind_address]
-}
-
-run "ca_bundle" {
-  command = plan
-
-  variables {
-    ca_bundle = "/absent"
-  }
-
-  expect_failures = [var.ca_bundle]
-}
-
-run "dag_schedule" {
-  command = plan
-
-  variables {
-    dag_schedule = "hourly"
-  }
-
-  expect_failures = [var.dag_schedule]
-}
-
-run "group_number" {
-  command = plan
-
-  variables {
-    group_number = 11
-  }
-
-  expect_failures = [var.group_number]
-}
-
-run "minio_bucket" {
-  command = plan
-
-  variables {
-    minio_bucket = "My_Bucket"
-  }
-
-  expect_failures = [var.minio_bucket]
-}
-
-run "minio_console_port" {
-  command = plan
-
-  variables {
+    airflow_port       = 0
     minio_console_port = 70000
+    minio_port         = -1
+    mlflow_port        = 5000.5
+    model_api_port     = 65536
   }
 
-  expect_failures = [var.minio_console_port]
+  expect_failures = [
+    var.airflow_port,
+    var.minio_console_port,
+    var.minio_port,
+    var.mlflow_port,
+    var.model_api_port,
+  ]
 }
 
-run "minio_port" {
+run "two_services_on_one_port" {
   command = plan
 
   variables {
-    minio_port = -1
-  }
-
-  expect_failures = [var.minio_port]
-}
-
-run "mlflow_port" {
-  command = plan
-
-  variables {
-    mlflow_port = 0
-  }
-
-  expect_failures = [var.mlflow_port]
-}
-
-run "model_api_port" {
-  command = plan
-
-  variables {
-    model_api_port = 65536
-  }
-
-  expect_failures = [var.model_api_port]
-}
-
-run "source_url" {
-  command = plan
-
-  variables {
-    source_url = "ftp://elsewhere"
-  }
-
-  expect_failures = [var.source_url]
-}
-
-run "ui_port" {
-  command = plan
-
-  variables {
-    ui_port = 0
+    mlflow_port = 8080
   }
 
   expect_failures = [var.ui_port]
 }
 
-run "all_privileges" {
+run "no_versions_and_another_server" {
+  command = plan
+
+  variables {
+    ui_port        = 0
+    debian_image   = "debian"
+    golang_image   = "registry.example.org:5000/golang:latest"
+    mysql_image    = "mysql :9.7"
+    postgres_image = "Postgres:17"
+    mysql_databases = {
+      mysql-other = { schema = "other", user = "other", grants = ["SELECT"] }
+    }
+  }
+
+  expect_failures = [
+    var.debian_image,
+    var.golang_image,
+    var.mysql_image,
+    var.postgres_image,
+    var.mysql_databases,
+    var.ui_port,
+  ]
+}
+
+run "words_that_are_none_of_it" {
+  command = plan
+
+  variables {
+    bind_address = "localhost"
+    ca_bundle    = "/absent"
+    dag_schedule = "hourly"
+    group_number = 11
+    minio_bucket = "My_Bucket"
+    mysql_databases = {
+      mysql-data-store = { schema = "datadb", user = "admin", grants = ["ALL"] }
+      mysql-mlflow     = { schema = "mlflow", user = "mlflow", grants = ["SELECT"] }
+    }
+    promote_policy      = "sometimes"
+    retention_days      = 0
+    scheduler_memory_mb = 512
+    source_url          = "ftp://elsewhere"
+    state_dir           = ".stack"
+  }
+
+  expect_failures = [
+    var.bind_address,
+    var.ca_bundle,
+    var.dag_schedule,
+    var.group_number,
+    var.minio_bucket,
+    var.mysql_databases,
+    var.promote_policy,
+    var.retention_days,
+    var.scheduler_memory_mb,
+    var.source_url,
+    var.state_dir,
+  ]
+}
+
+run "four_fields_a_password_and_a_statement" {
+  command = plan
+
+  variables {
+    dag_schedule = "*/6 * * *"
+    mysql_databases = {
+      mysql-data-store = { schema = "datadb`; DROP", user = "admin", grants = ["SELECT"] }
+      mysql-mlflow     = { schema = "mlflow", user = "mlflow", grants = ["SELECT"] }
+    }
+    source_url = "https://user@elsewhere/covertype"
+  }
+
+  expect_failures = [var.dag_schedule, var.mysql_databases, var.source_url]
+}
+
+run "five_words_and_a_quote" {
+  command = plan
+
+  variables {
+    dag_schedule = "every six minutes of day"
+    mysql_databases = {
+      mysql-data-store = { schema = "datadb", user = "admin'", grants = ["SELECT"] }
+      mysql-mlflow     = { schema = "mlflow", user = "mlflow", grants = ["SELECT"] }
+    }
+  }
+
+  expect_failures = [var.dag_schedule, var.mysql_databases]
+}
+
+run "no_privilege" {
   command = plan
 
   variables {
     mysql_databases = {
-      mysql-data-store = { schema = "datadb", user = "admin", grants = ["ALL"] }
+      mysql-data-store = { schema = "datadb", user = "admin", grants = [] }
+      mysql-mlflow     = { schema = "mlflow", user = "mlflow", grants = ["SELECT"] }
     }
   }
 

@@ -121,33 +121,3 @@ run "a_service_without_a_healthcheck_is_refused" {
 
   expect_failures = [docker_container.this]
 }
-
-run "root_is_refused" {
-  command = plan
-
-  variables {
-    user = "0"
-  }
-
-  expect_failures = [var.user]
-}
-
-run "a_name_with_an_underscore_is_refused" {
-  command = plan
-
-  variables {
-    name = "data_api"
-  }
-
-  expect_failures = [var.name]
-}
-
-run "a_container_without_memory_is_refused" {
-  command = plan
-
-  variables {
-    memory_mb = 16
-  }
-
-  expect_failures = [var.memory_mb]
-}

@@ -1,0 +1,11 @@
+# The whole root module with a mock in the engine's place: tests/iac/test_terraform.py reads what becomes of it.
+
+mock_provider "docker" {}
+
+run "as_it_is" {}
+
+run "otherwise" {
+  variables {
+    bind_address = "0.0.0.0"
+  }
+}

@@ -1,0 +1,22 @@
+"""What others know to be wrong in Terraform, Ansible and Dockerfiles."""
+
+import subprocess
+
+import pytest
+
+from .conftest import MODULES, PROJECT
+
+
+def scan(*command: str) -> None:
+    """Run a scanner in the project's folder; its findings are what the failure shows."""
+    done = subprocess.run(command, cwd=PROJECT, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("folder", [*(f"terraform/{module}" for module in MODULES), "tests/iac/engine"])
+def test_tflint_finds_nothing(folder: str) -> None:
+    scan("bin/tflint", f"--chdir={folder}", f"--config={PROJECT}/.tflint.hcl", "--format=compact")
+
+
+def test_checkov_finds_nothing() -> None:
+    scan(".venv-scan/bin/checkov")
