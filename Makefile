@@ -2,7 +2,7 @@
 # A file .env (see .env.example) may name ports, another stack and more; what is typed wins over it.
 
 .DEFAULT_GOAL := help
-.PHONY: help up plan verify status credentials down destroy rollback test lint unit iac e2e
+.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets test lint unit iac molecule e2e bench
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -12,6 +12,9 @@ help: ## this list
 
 .venv-dev/.complete: requirements/dev.txt
 	@bin/bootstrap .venv-dev requirements/dev.txt
+
+.venv-scan/.complete: requirements/scan.txt
+	@bin/bootstrap .venv-scan requirements/scan.txt
 
 up: .venv/.complete ## everything, from a fresh machine to a prediction
 	@bin/playbook site
@@ -37,6 +40,9 @@ destroy: .venv/.complete ## everything of the stack gone, data and secrets too (
 rollback: .venv/.complete ## the previous Production version is Production again
 	@bin/playbook rollback
 
+rotate-secrets: .venv/.complete ## new passwords in files and services, all or SECRET=<name>; the stack is up again after it
+	@bin/playbook rotate_secrets
+
 test: ## everything that proves the project
 	@bin/test
 
@@ -46,8 +52,14 @@ lint: .venv-dev/.complete ## style, types, syntax of every language here
 unit: .venv/.complete ## fast tests, inside the images that ship
 	@bin/unit
 
-iac: .venv/.complete .venv-dev/.complete ## Terraform and Ansible alone, without a stack
+iac: .venv/.complete .venv-dev/.complete .venv-scan/.complete ## Terraform and Ansible alone, without a stack
 	@bin/iac
+
+molecule: .venv-dev/.complete ## each role alone, on the real engine; one with ROLE=<name>
+	@bin/molecule $(ROLE)
+
+bench: .venv/.complete ## figures, measured inside the images that ship; they only report
+	@bin/bench
 
 e2e: .venv/.complete .venv-dev/.complete ## a second stack, from nothing to a prediction in a browser and back to nothing
 	@bin/e2e

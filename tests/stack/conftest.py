@@ -28,6 +28,23 @@ VARIABLES = {
 }
 
 
+# The files share the stack, and each leaves it as the next one needs it.
+ORDER = (
+    "test_end_to_end",
+    "test_ten_batches",
+    "test_ingest_faults",
+    "test_upkeep",
+    "test_drift",
+    "test_rotation",
+    "test_destroy",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """From nothing, through what may happen to a stack, to nothing."""
+    items.sort(key=lambda item: ORDER.index(item.path.stem))
+
+
 @dataclass
 class Stack:
     """The stack under test, as its user meets it: commands, URLs, and the engine."""
@@ -123,10 +140,11 @@ class Stack:
             base_url=f"{base}/api/v2", headers={"Authorization": f"Bearer {token}"}, timeout=30
         )
 
-    def run_dag(self) -> dict[str, Any]:
+    def run_dag(self, **params: Any) -> dict[str, Any]:
         """Trigger DAG_p2, wait until the run has ended; returns the run with the states of its tasks."""
         with self.airflow() as airflow:
-            run = airflow.post("/dags/DAG_p2/dagRuns", json={"logical_date": None}).raise_for_status().json()
+            asked = {"logical_date": None, "conf": params}
+            run = airflow.post("/dags/DAG_p2/dagRuns", json=asked).raise_for_status().json()
             path = f"/dags/DAG_p2/dagRuns/{run['dag_run_id']}"
             run = wait_until(
                 lambda: airflow.get(path).raise_for_status().json(),
