@@ -28,7 +28,11 @@ class Settings(BaseSettings):
     source_max_bytes: int = Field(
         default=32 * 2**20, ge=1, description="Largest answer; a whole tenth of the data has 5 MB"
     )
-    source_attempts: int = Field(default=5, ge=1, description="Attempts before the source is given up")
+    source_attempts: int = Field(
+        default=7,
+        ge=1,
+        description="Attempts before the source is given up; a minute, so that it may restart",
+    )
     source_backoff: float = Field(default=1, ge=0, description="First wait; it doubles, up to 30")
 
     quarantine_limit: float = Field(
