@@ -4,6 +4,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help up plan verify status credentials down destroy rollback rotate-secrets test lint unit iac molecule e2e bench
 
+# What proves and measures the project does so on this machine, whatever inventory .env names.
+test lint unit iac molecule bench e2e: export ANSIBLE_INVENTORY = ansible/inventory.yml
+
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -28,7 +31,7 @@ verify: .venv/.complete ## read-only checks of the running stack
 status: .venv/.complete ## each service: state, health, URL, version; the model in Production
 	@bin/playbook status
 
-credentials: ## users and passwords of the UIs, on the terminal only
+credentials: .venv/.complete ## users and passwords of the UIs, on the terminal only
 	@bin/credentials
 
 down: .venv/.complete ## containers and networks gone, data kept
