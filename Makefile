@@ -2,7 +2,8 @@
 # A file .env (see .env.example) may name ports, another stack and more; what is typed wins over it.
 
 .DEFAULT_GOAL := help
-.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets test lint unit iac molecule e2e bench
+.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets test lint unit iac molecule e2e bench \
+  vm-up vm-verify vm-destroy vm-box
 
 # What proves and measures the project does so on this machine, whatever inventory .env names.
 test lint unit iac molecule bench e2e: export ANSIBLE_INVENTORY = ansible/inventory.yml
@@ -45,6 +46,18 @@ rollback: .venv/.complete ## the previous Production version is Production again
 
 rotate-secrets: .venv/.complete ## new passwords in files and services, all or SECRET=<name>; the stack is up again after it
 	@bin/playbook rotate_secrets
+
+vm-up: .venv/.complete ## the same in a virtual machine: Vagrant, and a box named by VM_BOX (docs/vm.md)
+	@bin/vm up
+
+vm-verify: .venv/.complete ## read-only checks of the stack in that machine
+	@bin/vm verify
+
+vm-destroy: ## that machine gone, with all that is in it
+	@bin/vm destroy
+
+vm-box: ## a small Debian box for libvirt, built from packages
+	@bin/vm-box
 
 test: ## everything that proves the project
 	@bin/test

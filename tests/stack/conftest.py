@@ -37,6 +37,7 @@ ORDER = (
     "test_drift",
     "test_rotation",
     "test_destroy",
+    "test_remote_host",
 )
 
 

@@ -1,0 +1,137 @@
+"""The inventory names another machine: the same commands raise the stack there, over SSH, and leave nothing here.
+
+That machine is a container with SSH and sudo. Its engine is the tests' own, so its project stands at a path that means
+the same in both, and it shares the host's network.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from .conftest import PROJECT, VARIABLES, Stack
+
+NAME = "covertype-elsewhere"
+SSH_PORT = "18022"
+PORTS = {key: str(int(value) + 10_000) for key, value in VARIABLES.items() if key.endswith("_PORT")}
+PLUGINS = Path.home() / ".terraform.d" / "plugins"
+
+
+def run(*command: str, **options: object) -> str:
+    return subprocess.run(command, text=True, capture_output=True, check=True, timeout=600, **options).stdout
+
+
+def on_machine(*command: str) -> str:
+    return run("docker", "exec", NAME, *command)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the machine for the project, and beside it the keys by which both sides know each other."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "keys").mkdir()
+    for key in ("host", "user"):
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "keys" / key))
+    user, host = ((folder / "keys" / f"{key}.pub").read_text(encoding="utf-8") for key in ("user", "host"))
+    (folder / "keys" / "authorized_keys").write_text(user, encoding="utf-8")
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{SSH_PORT} {host}", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inventory(folder: Path) -> Path:
+    host = {
+        "ansible_host": "127.0.0.1",
+        "ansible_port": int(SSH_PORT),
+        "ansible_user": "deploy",
+        "ansible_become": True,
+        "ansible_ssh_private_key_file": str(folder / "keys" / "user"),
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={folder / 'known_hosts'}",
+        "stack_project_dir": str(folder / "covertype"),
+    }
+    file = folder / "hosts.yml"
+    file.write_text(yaml.safe_dump({"all": {"hosts": {"elsewhere": host}}}), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def machine(folder: Path) -> Iterator[str]:
+    image = run(
+        "docker", "build", "--quiet", "--label", f"stack={NAME}-machine", PROJECT / "tests/stack/machine"
+    )
+    mounts = {
+        "/var/run/docker.sock": "/var/run/docker.sock",
+        "/usr/local/bin/terraform": "/usr/local/bin/terraform:ro",
+        PLUGINS: "/root/.terraform.d/plugins:ro",
+        folder / "keys": "/keys:ro",
+        folder / "covertype": folder / "covertype",
+    }
+    (folder / "covertype").mkdir()
+    run(
+        *("docker", "run", "--detach", "--name", NAME, "--network", "host"),
+        *(f"--volume={source}:{target}" for source, target in mounts.items()),
+        *(image.strip(), "-p", SSH_PORT),
+    )
+    yield NAME
+    run("docker", "rm", "--force", "--volumes", NAME)
+    run("docker", "rmi", "--force", image.strip())
+
+
+@pytest.fixture(scope="module")
+def remote(machine: str, inventory: Path) -> Iterator[Stack]:
+    """The stack there, as its user here meets it."""
+    remote = Stack(VARIABLES | PORTS | {"STACK_NAME": NAME, "ANSIBLE_INVENTORY": str(inventory)})
+    yield remote
+    if remote.labelled("container") or remote.labelled("volume"):
+        remote.make("destroy", YES="1")
+
+
+def test_a_stack_is_raised_there_up_to_a_prediction(remote: Stack, folder: Path) -> None:
+    done = remote.make("up")
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "Prediction of a real row" in done.stdout
+    ui = remote.variables["UI_PORT"]
+    assert f"-L {ui}:127.0.0.1:{ui}" in done.stdout
+    assert f"-p {SSH_PORT} deploy@127.0.0.1" in done.stdout
+    assert httpx.get(f"{remote.url('model-api')}/ready", timeout=30).status_code == 200
+
+
+def test_the_project_is_there_and_its_secrets_are_nowhere_else(remote: Stack, folder: Path) -> None:
+    there = set(on_machine("ls", "-A", str(folder / "covertype")).split())
+    assert {"terraform", "images", ".stack"} <= there
+    assert not there & {".git", ".env", ".venv", "ansible", "build", "roles", "tests"}
+    secrets = folder / "covertype" / ".stack" / NAME / "secrets"
+    assert on_machine("stat", "--format", "%U %a", f"{secrets}/values").split() == ["root", "700"]
+    assert not (PROJECT / ".stack" / NAME).exists()
+    assert not (PROJECT / "terraform/stack/terraform.tfstate.d" / NAME).exists()
+
+
+def test_credentials_are_read_there_and_logged_nowhere(remote: Stack, folder: Path) -> None:
+    password = on_machine("cat", f"{folder}/covertype/.stack/{NAME}/secrets/values/airflow-airflow").strip()
+    assert password in remote.make("credentials").stdout
+    logs = list((PROJECT / ".stack/logs").glob(f"{NAME}-*.log"))
+    assert logs
+    assert not [log for log in logs if password in log.read_text(encoding="utf-8")]
+
+
+def test_verify_names_a_file_that_differs_there_and_a_plan_brings_it(remote: Stack, folder: Path) -> None:
+    on_machine("touch", f"{folder}/covertype/terraform/stack/stale.tf")
+    verify = remote.make("verify")
+    assert verify.returncode != 0
+    assert "terraform/stack/stale.tf" in verify.stdout
+    assert "1 checks do not hold" in verify.stdout
+    plan = remote.make("plan")
+    assert (plan.returncode, plan.stdout.splitlines()[-1]) == (0, "no changes"), plan.stdout[-3000:]
+    assert "stale.tf" not in on_machine("ls", f"{folder}/covertype/terraform/stack")
+
+
+def test_destroy_leaves_nothing_there(remote: Stack, folder: Path) -> None:
+    done = remote.make("destroy", YES="1")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert not [
+        found for kind in ("container", "volume", "network", "image") for found in remote.labelled(kind)
+    ]
+    assert not (folder / "covertype" / ".stack" / NAME).exists()
