@@ -179,6 +179,17 @@ variable "mysql_image" {
   }
 }
 
+variable "patience" {
+  description = "Factor by which every wait is longer than usual: 1 for a real processor, 10 or more for an emulated one."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.patience == floor(var.patience) && var.patience >= 1
+    error_message = "patience is a whole number, 1 or more."
+  }
+}
+
 variable "postgres_image" {
   description = "Image of Airflow's metadata server, with the environment contract of postgres:17."
   type        = string
