@@ -1,7 +1,7 @@
-"""The inventory names another machine: the same commands raise the stack there, over SSH, and leave nothing here.
+"""The inventory names another machine: the same commands raise the stack there, and leave nothing here.
 
-That machine is a container with SSH and sudo. Its engine is the tests' own, so its project stands at a path that means
-the same in both, and it shares the host's network.
+That machine is a container with SSH and sudo. Its engine is the tests' own, so its project stands at a path
+that means the same in both, and it shares the host's network.
 """
 
 import subprocess
@@ -17,6 +17,7 @@ from .conftest import PROJECT, VARIABLES, Stack
 NAME = "covertype-elsewhere"
 SSH_PORT = "18022"
 PORTS = {key: str(int(value) + 10_000) for key, value in VARIABLES.items() if key.endswith("_PORT")}
+MACHINE = PROJECT / "tests" / "stack" / "machine"
 PLUGINS = Path.home() / ".terraform.d" / "plugins"
 
 
@@ -59,9 +60,7 @@ def inventory(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def machine(folder: Path) -> Iterator[str]:
-    image = run(
-        "docker", "build", "--quiet", "--label", f"stack={NAME}-machine", PROJECT / "tests/stack/machine"
-    )
+    image = run("docker", "build", "--quiet", "--label", f"stack={NAME}-machine", str(MACHINE))
     mounts = {
         "/var/run/docker.sock": "/var/run/docker.sock",
         "/usr/local/bin/terraform": "/usr/local/bin/terraform:ro",
@@ -131,7 +130,6 @@ def test_verify_names_a_file_that_differs_there_and_a_plan_brings_it(remote: Sta
 def test_destroy_leaves_nothing_there(remote: Stack, folder: Path) -> None:
     done = remote.make("destroy", YES="1")
     assert done.returncode == 0, done.stdout[-3000:]
-    assert not [
-        found for kind in ("container", "volume", "network", "image") for found in remote.labelled(kind)
-    ]
+    for kind in ("container", "volume", "network", "image"):
+        assert not remote.labelled(kind), kind
     assert not (folder / "covertype" / ".stack" / NAME).exists()
