@@ -11,7 +11,9 @@ import yaml
 from .conftest import PROJECT
 
 ROOTS = ("external", "stack")
-PLAYBOOKS = sorted(path.name for path in (PROJECT / "ansible").glob("*.yml") if path.name != "inventory.yml")
+PLAYBOOKS = sorted(
+    path.name for path in (PROJECT / "ansible").glob("*.yml") if not path.name.startswith("inventory.")
+)
 
 
 def terraform_defaults() -> dict[str, str]:
