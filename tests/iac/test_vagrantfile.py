@@ -65,6 +65,9 @@ def test_every_port_of_the_stack_is_forwarded_on_loopback(provider: str) -> None
     assert {name: (port["guest"], port["host"], port["host_ip"]) for name, port in ports.items()} == {
         name: (port, port, ADDRESS) for name, port in wanted.items()
     }
+    # Where the stack listens in the machine: on loopback, or on the card to which VirtualBox forwards.
+    listens = {"libvirt": {ADDRESS}, "virtualbox": {None}}
+    assert {port.get("guest_ip") for port in ports.values()} == listens[provider]
 
 
 @pytest.mark.parametrize("provider", ["libvirt", "virtualbox"])
