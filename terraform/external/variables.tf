@@ -63,3 +63,9 @@ variable "min_update_time" {
     error_message = "min_update_time is a number of seconds, 0 or more."
   }
 }
+
+variable "prebuilt" {
+  description = "Whether the images are there already, loaded from a bundle: they are then taken by their names and not built."
+  type        = bool
+  default     = false
+}
