@@ -2,7 +2,7 @@
 # A file .env (see .env.example) may name ports, another stack and more; what is typed wins over it.
 
 .DEFAULT_GOAL := help
-.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets test lint unit iac molecule e2e bench
+.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets test lint unit iac molecule e2e bench bundle
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ rollback: .venv/.complete ## the previous Production version is Production again
 
 rotate-secrets: .venv/.complete ## new passwords in files and services, all or SECRET=<name>; the stack is up again after it
 	@bin/playbook rotate_secrets
+
+bundle: .venv/.complete ## an offline bundle in build/bundle/<stack>, from which `make up BUNDLE=<folder>` needs no network
+	@bin/playbook bundle
 
 test: ## everything that proves the project
 	@bin/test
