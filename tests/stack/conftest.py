@@ -37,6 +37,7 @@ ORDER = (
     "test_upkeep",
     "test_drift",
     "test_rotation",
+    "test_bundle",
     "test_destroy",
 )
 
