@@ -62,13 +62,10 @@ def bundle(stack: Stack) -> Path:
 def test_it_is_accepted_and_a_damaged_one_is_not(stack: Stack, bundle: Path) -> None:
     offline(stack, "bin/bundle", "check", bundle)
     provider = next(bundle.glob("provider/**/terraform-provider-docker_*"))
-    with provider.open("r+b") as file:
-        first = file.read(1)
-        file.seek(0)
-        file.write(bytes([first[0] ^ 1]))
+    whole = provider.read_bytes()
+    provider.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
     done = stack.make("plan", BUNDLE=str(bundle))
-    with provider.open("r+b") as file:
-        file.write(first)
+    provider.write_bytes(whole)
     assert done.returncode != 0
     assert f"{provider.name} is damaged: its checksum is another. Copy the bundle again." in done.stdout
 
