@@ -2,7 +2,7 @@
 # A file .env (see .env.example) may name ports, another stack and more; what is typed wins over it.
 
 .DEFAULT_GOAL := help
-.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets test lint unit iac molecule e2e bench \
+.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets test lint unit iac molecule e2e bench bundle \
   vm-up vm-verify vm-destroy vm-box
 
 # What proves and measures the project does so on this machine, whatever inventory .env names.
@@ -58,6 +58,9 @@ vm-destroy: ## that machine gone, with all that is in it
 
 vm-box: ## a small Debian box for libvirt, built from packages
 	@bin/vm-box
+
+bundle: .venv/.complete ## an offline bundle in build/bundle/<stack>, from which `make up BUNDLE=<folder>` needs no network
+	@bin/playbook bundle
 
 test: ## everything that proves the project
 	@bin/test

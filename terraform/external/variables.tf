@@ -74,3 +74,9 @@ variable "patience" {
     error_message = "patience is a whole number, 1 or more."
   }
 }
+
+variable "prebuilt" {
+  description = "Whether the images are there already, loaded from a bundle: they are then taken by their names and not built."
+  type        = bool
+  default     = false
+}

@@ -201,6 +201,12 @@ variable "postgres_image" {
   }
 }
 
+variable "prebuilt" {
+  description = "Whether the images are there already, loaded from a bundle: they are then taken by their names and not built."
+  type        = bool
+  default     = false
+}
+
 variable "promote_policy" {
   description = "Who puts a better model into Production: auto (the run), manual (a person, by approving it) or off (nobody)."
   type        = string
