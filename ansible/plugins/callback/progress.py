@@ -28,7 +28,7 @@ SLOW = {
     "Build a stand-in on Debian's image": "builds an image from packages, one to two minutes",
     "Check the bundle, and that it fits": "reads all of it for its checksums",
     "Load the images of the bundle": "one to two minutes",
-    "Write images, Terraform, wheels and packages, with their checksums": "packs images, two to four minutes",
+    "Write images, Terraform, wheels and packages, with their checksums": "packs images: two to six minutes",
     "Compile it in a container": "no provider registry answers: four to six minutes, once a machine",
     "Apply terraform/external": "builds an image on a first run, one to two minutes",
     "Apply terraform/stack": "builds six images on a first run: eight to fifteen minutes; two otherwise",
