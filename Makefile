@@ -2,7 +2,11 @@
 # A file .env (see .env.example) may name ports, another stack and more; what is typed wins over it.
 
 .DEFAULT_GOAL := help
-.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets test lint unit iac molecule e2e bench
+.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets test lint unit iac molecule e2e bench bundle \
+  vm-up vm-verify vm-destroy vm-box
+
+# What proves and measures the project does so on this machine, whatever inventory .env names.
+test lint unit iac molecule bench e2e: export ANSIBLE_INVENTORY = ansible/inventory.yml
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,7 +32,7 @@ verify: .venv/.complete ## read-only checks of the running stack
 status: .venv/.complete ## each service: state, health, URL, version; the model in Production
 	@bin/playbook status
 
-credentials: ## users and passwords of the UIs, on the terminal only
+credentials: .venv/.complete ## users and passwords of the UIs, on the terminal only
 	@bin/credentials
 
 down: .venv/.complete ## containers and networks gone, data kept
@@ -42,6 +46,21 @@ rollback: .venv/.complete ## the previous Production version is Production again
 
 rotate-secrets: .venv/.complete ## new passwords in files and services, all or SECRET=<name>; the stack is up again after it
 	@bin/playbook rotate_secrets
+
+vm-up: .venv/.complete ## the same in a virtual machine: Vagrant, and a box named by VM_BOX (docs/vm.md)
+	@bin/vm up
+
+vm-verify: .venv/.complete ## read-only checks of the stack in that machine
+	@bin/vm verify
+
+vm-destroy: ## that machine gone, with all that is in it
+	@bin/vm destroy
+
+vm-box: ## a small Debian box for libvirt, built from packages
+	@bin/vm-box
+
+bundle: .venv/.complete ## an offline bundle in build/bundle/<stack>, from which `make up BUNDLE=<folder>` needs no network
+	@bin/playbook bundle
 
 test: ## everything that proves the project
 	@bin/test

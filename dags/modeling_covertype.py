@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # A little more than the source's window of 300 s: every slot meets a new batch.
 SCHEDULE = os.environ.get("COVERTYPE_SCHEDULE", "*/6 * * * *")
+PATIENCE = int(os.environ.get("COVERTYPE_PATIENCE", "1"))
 
 DOC = """
 ### From the data source to the Production model
@@ -251,7 +252,7 @@ def promote(
         "retries": 2,
         "retry_delay": timedelta(seconds=20),
         # Longer than the wait for another run's lock (COVERTYPE_LOCK_TIMEOUT) and the work on all rows.
-        "execution_timeout": timedelta(minutes=60),
+        "execution_timeout": timedelta(minutes=60 * PATIENCE),
     },
 )
 def modeling_covertype() -> None:

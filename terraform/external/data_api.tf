@@ -8,6 +8,7 @@ module "data_api" {
   image      = module.data_api_image.image_id
   user       = "10005:10005"
   memory_mb  = 512
+  patience   = var.patience
   networks   = [docker_network.source.name]
   volumes    = { (docker_volume.data_api.name) = "/var/lib/data-api" }
 

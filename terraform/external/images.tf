@@ -10,6 +10,7 @@ module "python_image" {
   sources    = ["images/python/**", "requirements/build.txt"]
   build_args = { DEBIAN_IMAGE = var.debian_image }
   ca_bundle  = var.ca_bundle
+  prebuilt   = var.prebuilt
 }
 
 module "data_api_image" {
@@ -22,4 +23,5 @@ module "data_api_image" {
   sources    = ["external/**", "requirements/data-api.txt"]
   build_args = { PYTHON_IMAGE = module.python_image.name }
   ca_bundle  = var.ca_bundle
+  prebuilt   = var.prebuilt
 }

@@ -63,3 +63,20 @@ variable "min_update_time" {
     error_message = "min_update_time is a number of seconds, 0 or more."
   }
 }
+
+variable "patience" {
+  description = "Factor by which every wait is longer than usual: 1 for a real processor, 10 or more for an emulated one."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.patience == floor(var.patience) && var.patience >= 1
+    error_message = "patience is a whole number, 1 or more."
+  }
+}
+
+variable "prebuilt" {
+  description = "Whether the images are there already, loaded from a bundle: they are then taken by their names and not built."
+  type        = bool
+  default     = false
+}

@@ -9,6 +9,7 @@ module "mysql" {
   image      = docker_image.mysql.image_id
   user       = local.users.mysql
   memory_mb  = 768
+  patience   = var.patience
   networks   = [docker_network.this[each.key == "mysql-data-store" ? "data" : "mlflow-db"].name]
   volumes    = { (docker_volume.this[each.key].name) = "/var/lib/mysql" }
 
@@ -40,6 +41,7 @@ module "mysql_schema" {
   image      = docker_image.mysql.image_id
   user       = local.users.mysql
   memory_mb  = 128
+  patience   = var.patience
   networks   = [docker_network.this[each.key == "mysql-data-store" ? "data" : "mlflow-db"].name]
 
   one_shot    = true
@@ -60,6 +62,7 @@ module "airflow_db" {
   image      = docker_image.postgres.image_id
   user       = local.users.postgres
   memory_mb  = 512
+  patience   = var.patience
   networks   = [docker_network.this["airflow-db"].name]
   volumes    = { (docker_volume.this["airflow-db"].name) = "/var/lib/postgresql/data" }
 

@@ -10,6 +10,7 @@ module "python_image" {
   sources    = ["images/python/**", "requirements/build.txt"]
   build_args = { DEBIAN_IMAGE = var.debian_image }
   ca_bundle  = var.ca_bundle
+  prebuilt   = var.prebuilt
 }
 
 module "service_image" {
@@ -28,6 +29,7 @@ module "service_image" {
   sources    = each.value.sources
   build_args = { PYTHON_IMAGE = module.python_image.name }
   ca_bundle  = var.ca_bundle
+  prebuilt   = var.prebuilt
 }
 
 module "minio_image" {
@@ -40,6 +42,7 @@ module "minio_image" {
   sources    = ["images/minio/**"]
   build_args = { DEBIAN_IMAGE = var.debian_image, GOLANG_IMAGE = var.golang_image }
   ca_bundle  = var.ca_bundle
+  prebuilt   = var.prebuilt
 }
 
 # Images from elsewhere: there already, or pulled. They may serve other stacks too, so destroy leaves them.

@@ -8,6 +8,7 @@ module "minio" {
   image      = module.minio_image.image_id
   user       = local.users.minio
   memory_mb  = 768
+  patience   = var.patience
   networks   = [docker_network.this["artifacts"].name]
   volumes    = { (docker_volume.this["minio"].name) = "/data" }
 
@@ -34,6 +35,7 @@ module "minio_bucket" {
   image      = module.minio_image.image_id
   user       = local.users.minio
   memory_mb  = 256
+  patience   = var.patience
   networks   = [docker_network.this["artifacts"].name]
 
   one_shot    = true

@@ -1,7 +1,22 @@
 # Airflow: metadata migrated and administrator made by a job, then its three services.
 
 locals {
-  airflow_environment = {
+  # What Airflow itself gives up after, longer on a slow machine: its defaults, times patience.
+  airflow_waits = {
+    for name, seconds in {
+      API__WORKER_TIMEOUT                         = 120
+      CORE__DAGBAG_IMPORT_TIMEOUT                 = 30
+      DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT   = 50
+      DAG_PROCESSOR__HEALTH_CHECK_THRESHOLD       = 30
+      DAG_PROCESSOR__STALE_DAG_THRESHOLD          = 50
+      SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD = 30
+      SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT  = 300
+      SCHEDULER__TASK_QUEUED_TIMEOUT              = 600
+      WORKERS__EXECUTION_API_TIMEOUT              = 5
+    } : "AIRFLOW__${name}" => tostring(seconds * var.patience) if var.patience > 1
+  }
+
+  airflow_environment = merge(local.airflow_waits, {
     AIRFLOW__API_AUTH__JWT_SECRET_CMD                 = "cat /run/secrets/jwt-secret"
     AIRFLOW__API__SECRET_KEY_CMD                      = "cat /run/secrets/api-secret-key"
     AIRFLOW__API__WORKERS                             = "1"
@@ -17,12 +32,13 @@ locals {
     AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK           = "True"
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED           = "False"
     HOME                                              = "/tmp"
-  }
+  })
 
   # What the tasks of the DAGs read: src/covertype/settings.py holds the other defaults.
   task_environment = {
     COVERTYPE_AIRFLOW_DATABASE = local.airflow_environment.AIRFLOW__DATABASE__SQL_ALCHEMY_CONN # for the upkeep of its history
     COVERTYPE_GROUP_NUMBER     = tostring(var.group_number)
+    COVERTYPE_PATIENCE         = tostring(var.patience)
     COVERTYPE_POLICY           = var.promote_policy
     COVERTYPE_RETENTION_DAYS   = tostring(var.retention_days)
     COVERTYPE_SCHEDULE         = var.dag_schedule
@@ -45,6 +61,7 @@ module "airflow_migrate" {
   image      = module.service_image["airflow"].image_id
   user       = local.users.airflow
   memory_mb  = 1024
+  patience   = var.patience
   networks   = [docker_network.this["airflow-db"].name]
 
   one_shot = true
@@ -68,6 +85,7 @@ module "airflow_api_server" {
   image      = module.service_image["airflow"].image_id
   user       = local.users.airflow
   memory_mb  = 1024
+  patience   = var.patience
   networks   = [for network in ["airflow", "airflow-db"] : docker_network.this[network].name]
   volumes    = { (docker_volume.this["airflow-logs"].name) = "/opt/airflow/logs" }
 
@@ -92,6 +110,7 @@ module "airflow_scheduler" {
   image      = module.service_image["airflow"].image_id
   user       = local.users.airflow
   memory_mb  = var.scheduler_memory_mb # tasks run here
+  patience   = var.patience
   networks = concat(
     [for network in ["airflow", "airflow-db", "data", "tracking"] : docker_network.this[network].name],
     local.source_networks,
@@ -119,6 +138,7 @@ module "airflow_dag_processor" {
   image      = module.service_image["airflow"].image_id
   user       = local.users.airflow
   memory_mb  = 768
+  patience   = var.patience
   networks   = [for network in ["airflow", "airflow-db"] : docker_network.this[network].name]
   folders    = { "/opt/airflow/dags" = "${local.state_dir}/dags" }
   volumes    = { (docker_volume.this["airflow-logs"].name) = "/opt/airflow/logs" }

@@ -24,6 +24,7 @@ module "mlflow_migrate" {
   image      = module.service_image["mlflow"].image_id
   user       = local.users.mlflow
   memory_mb  = 768
+  patience   = var.patience
   networks   = [docker_network.this["mlflow-db"].name]
 
   one_shot = true
@@ -46,6 +47,7 @@ module "mlflow" {
   image      = module.service_image["mlflow"].image_id
   user       = local.users.mlflow
   memory_mb  = 1536
+  patience   = var.patience
   networks   = [for network in ["artifacts", "mlflow-db", "tracking"] : docker_network.this[network].name]
 
   ports        = { 5000 = var.mlflow_port }

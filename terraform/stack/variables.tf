@@ -179,6 +179,17 @@ variable "mysql_image" {
   }
 }
 
+variable "patience" {
+  description = "Factor by which every wait is longer than usual: 1 for a real processor, 10 or more for an emulated one."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.patience == floor(var.patience) && var.patience >= 1
+    error_message = "patience is a whole number, 1 or more."
+  }
+}
+
 variable "postgres_image" {
   description = "Image of Airflow's metadata server, with the environment contract of postgres:17."
   type        = string
@@ -188,6 +199,12 @@ variable "postgres_image" {
     condition     = can(regex("^[a-z0-9][a-z0-9._/:-]*(:[\\w][\\w.-]*|@sha256:[0-9a-f]{64})$", var.postgres_image)) && !endswith(var.postgres_image, ":latest")
     error_message = "postgres_image is an image's name with a tag or a digest, such as postgres:17; latest is no version."
   }
+}
+
+variable "prebuilt" {
+  description = "Whether the images are there already, loaded from a bundle: they are then taken by their names and not built."
+  type        = bool
+  default     = false
 }
 
 variable "promote_policy" {

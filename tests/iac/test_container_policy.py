@@ -52,6 +52,7 @@ def inputs(tmp_path: Path) -> Iterator[dict[str, Any]]:
         "command": ["sleep", "infinity"],
         "environment": {"COLOUR": "blue"},
         "healthcheck": ["true"],
+        "patience": 7,
         "networks": [f"{STACK}-one", f"{STACK}-two"],
         "ports": {"8000": 28000},
         "tmpfs": {"/run": "rw,noexec,nosuid,nodev,size=1m"},

@@ -11,7 +11,9 @@ import yaml
 from .conftest import PROJECT
 
 ROOTS = ("external", "stack")
-PLAYBOOKS = sorted(path.name for path in (PROJECT / "ansible").glob("*.yml") if path.name != "inventory.yml")
+PLAYBOOKS = sorted(
+    path.name for path in (PROJECT / "ansible").glob("*.yml") if not path.name.startswith("inventory.")
+)
 
 
 def terraform_defaults() -> dict[str, str]:
@@ -20,7 +22,7 @@ def terraform_defaults() -> dict[str, str]:
     for root in ROOTS:
         text = (PROJECT / "terraform" / root / "variables.tf").read_text(encoding="utf-8")
         for name, body in re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL):
-            scalar = re.search(r'^  default     = (?:"(.*)"|([\d.]+))$', body, re.MULTILINE)
+            scalar = re.search(r'^  default     = (?:"(.*)"|([\d.]+|true|false))$', body, re.MULTILINE)
             if scalar:
                 value = scalar[1] if scalar[1] is not None else scalar[2]
                 assert defaults.setdefault(name, value) == value, f"{name} differs between the root modules"

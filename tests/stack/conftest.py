@@ -16,6 +16,7 @@ ARTEFACTS = PROJECT / "build" / "e2e"
 
 VARIABLES = {
     "STACK_NAME": "covertype-test",
+    "BUNDLE": "",
     "AIRFLOW_PORT": "18081",
     "DATA_API_PORT": "18080",
     "MINIO_CONSOLE_PORT": "19001",
@@ -36,7 +37,9 @@ ORDER = (
     "test_upkeep",
     "test_drift",
     "test_rotation",
+    "test_bundle",
     "test_destroy",
+    "test_remote_host",
 )
 
 

@@ -33,7 +33,8 @@ run "too_little" {
     bind_address   = "localhost"
     data_api_port  = 0
     debian_image   = "debian"
+    patience       = 0
   }
 
-  expect_failures = [var.batch_fraction, var.bind_address, var.data_api_port, var.debian_image]
+  expect_failures = [var.batch_fraction, var.bind_address, var.data_api_port, var.debian_image, var.patience]
 }

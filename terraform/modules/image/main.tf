@@ -4,7 +4,7 @@
 locals {
   files = sort(distinct(flatten([
     for pattern in concat([var.dockerfile], var.sources) : [
-      for file in fileset(var.repository, pattern) : file if !strcontains(file, "__pycache__")
+      for file in fileset(var.repository, pattern) : file if !can(regex("(^|/)(__pycache__|\\.[^/]*_cache)/", file)) # as .dockerignore
     ]
   ])))
 
@@ -19,19 +19,26 @@ resource "docker_image" "this" {
   name         = "${var.stack_name}-${var.name}:${local.digest}"
   keep_locally = true # a container may run the old image while the new one takes its place; Ansible sweeps what nobody runs
 
-  build {
-    context    = var.repository
-    dockerfile = var.dockerfile
-    build_args = var.build_args
-    label      = { stack = var.stack_name }
+  dynamic "build" {
+    for_each = var.prebuilt ? [] : [true]
 
-    secrets {
-      id  = "ca"
-      src = var.ca_bundle
+    content {
+      context    = var.repository
+      dockerfile = var.dockerfile
+      build_args = var.build_args
+      label      = { stack = var.stack_name }
+
+      secrets {
+        id  = "ca"
+        src = var.ca_bundle
+      }
     }
   }
 
   lifecycle {
+    # The name says what the image is made of, whether it was built here or came in a bundle: from one to the other nothing changes.
+    ignore_changes = [build]
+
     precondition {
       condition     = alltrue([for pattern in concat([var.dockerfile], var.sources) : length(fileset(var.repository, pattern)) > 0])
       error_message = "${var.name}: no file is called like one of ${join(", ", concat([var.dockerfile], var.sources))}; its changes would go unseen."

@@ -28,6 +28,12 @@ variable "name" {
   }
 }
 
+variable "prebuilt" {
+  description = "Whether the image is there already, under the name that it would be built with. It is then not built."
+  type        = bool
+  default     = false
+}
+
 variable "repository" {
   description = "Folder of the project, which is the build's context."
   type        = string

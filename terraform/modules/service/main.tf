@@ -1,6 +1,19 @@
 # One container with the policy that every container of the stack follows. What a service is stands in the
 # root modules; how any of them may run stands here, once.
 
+locals {
+  # In the shape in which the engine gives a duration back: 1m0s, not 60s.
+  durations = {
+    for name, seconds in { interval = 5, timeout = 10, start_period = 120 } : name => join("", [
+      for unit in [
+        { letter = "h", shown = seconds * var.patience >= 3600, value = floor(seconds * var.patience / 3600) },
+        { letter = "m", shown = seconds * var.patience >= 60, value = floor(seconds * var.patience / 60) % 60 },
+        { letter = "s", shown = true, value = seconds * var.patience % 60 },
+      ] : "${unit.value}${unit.letter}" if unit.shown
+    ])
+  }
+}
+
 resource "docker_container" "this" {
   name  = "${var.stack_name}-${var.name}"
   image = var.image
@@ -17,7 +30,7 @@ resource "docker_container" "this" {
   must_run     = !var.one_shot
   restart      = var.one_shot ? "no" : "unless-stopped"
   wait         = !var.one_shot
-  wait_timeout = 300
+  wait_timeout = 300 * var.patience
 
   stop_timeout          = var.grace_seconds
   destroy_grace_seconds = var.grace_seconds
@@ -59,9 +72,9 @@ resource "docker_container" "this" {
 
     content {
       test         = concat(["CMD"], healthcheck.value)
-      interval     = "5s"
-      timeout      = "10s"
-      start_period = "2m0s"
+      interval     = local.durations.interval
+      timeout      = local.durations.timeout
+      start_period = local.durations.start_period
       retries      = 12
     }
   }

@@ -96,6 +96,17 @@ variable "one_shot" {
   default     = false
 }
 
+variable "patience" {
+  description = "Factor by which every wait is longer than usual: 1 for a real processor, 10 or more for an emulated one."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.patience == floor(var.patience) && var.patience >= 1
+    error_message = "patience is a whole number, 1 or more."
+  }
+}
+
 variable "ports" {
   description = "Published ports: port in the container → port of the host."
   type        = map(number)

@@ -70,6 +70,7 @@ run "words_that_are_none_of_it" {
       mysql-data-store = { schema = "datadb", user = "admin", grants = ["ALL"] }
       mysql-mlflow     = { schema = "mlflow", user = "mlflow", grants = ["SELECT"] }
     }
+    patience            = 1.5
     promote_policy      = "sometimes"
     retention_days      = 0
     scheduler_memory_mb = 512
@@ -84,6 +85,7 @@ run "words_that_are_none_of_it" {
     var.group_number,
     var.minio_bucket,
     var.mysql_databases,
+    var.patience,
     var.promote_policy,
     var.retention_days,
     var.scheduler_memory_mb,

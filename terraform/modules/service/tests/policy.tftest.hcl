@@ -67,6 +67,22 @@ run "a_service_runs_with_the_least_it_needs" {
   }
 }
 
+run "a_slow_machine_is_waited_for_longer" {
+  variables {
+    patience = 40
+  }
+
+  assert {
+    condition     = docker_container.this.wait_timeout == 12000
+    error_message = "The wait for a healthy service is stretched."
+  }
+
+  assert {
+    condition     = [for check in docker_container.this.healthcheck : [check.interval, check.timeout, check.start_period]] == [["3m20s", "6m40s", "1h20m0s"]]
+    error_message = "The times of the healthcheck are stretched, in the engine's own way of writing them: any other is a difference at every plan."
+  }
+}
+
 run "a_job_ends_and_is_not_restarted" {
   variables {
     one_shot    = true

@@ -40,6 +40,7 @@ run "less_than_a_container_needs" {
     grace_seconds = 0
     memory_mb     = 16
     networks      = []
+    patience      = 0
     secrets       = ["password"]
     tmpfs         = { "/run" = "rw,nosuid,nodev" }
   }
@@ -48,6 +49,7 @@ run "less_than_a_container_needs" {
     var.grace_seconds,
     var.memory_mb,
     var.networks,
+    var.patience,
     var.secrets,
     var.tmpfs,
   ]
