@@ -171,7 +171,8 @@ class ModelHolder:
             return
         if production is None:
             self._report("the registry has no Production version")
-        elif self._model is not None and self._model.registered.version == production.version:
+        # Not by its number: a registry that was lost and made anew counts from 1 again.
+        elif self._model is not None and self._model.registered.run_id == production.run_id:
             self._report(None)
         elif not self._resting(production.version):
             self._take_up(production)

@@ -66,6 +66,7 @@ class FakeRegistry:
 
     def __init__(self) -> None:
         self.production: int | None = None
+        self.runs = "run"  # a registry that was made anew has other runs
         self.down = False
         self.broken: set[int] = set()
         self.loads: list[int] = []
@@ -76,7 +77,7 @@ class FakeRegistry:
         return ModelVersion(
             name=NAME,
             version=number,
-            run_id=f"run-{number}",
+            run_id=f"{self.runs}-{number}",
             stage="Production" if serving else "None",
             aliases=("champion",) if serving else (),
             metrics={"test_f1": 0.5},

@@ -42,6 +42,14 @@ def test_promotion_and_rollback_swap_the_model(client: TestClient, registry: Fak
     assert registry.loads == [1, 2, 1]
 
 
+def test_the_same_number_of_a_registry_that_was_made_anew_is_another_model(
+    client: TestClient, registry: FakeRegistry
+) -> None:
+    registry.runs = "anew"
+    wait_until(lambda: client.get("/model").json()["run_id"] == "anew-1", "the new version 1 is served")
+    assert registry.loads == [1, 1]
+
+
 def test_swaps_under_load_fail_no_request_and_never_mislabel(
     client: TestClient, registry: FakeRegistry
 ) -> None:
