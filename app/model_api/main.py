@@ -16,6 +16,7 @@ from model_api import schemas
 from model_api.boundary import BodyLimit, JsonRoute, refuse_invalid
 from model_api.serving import MlflowRegistry, ModelHolder, NoModel, Registry, ServingModel
 from model_api.settings import ApiSettings
+from model_api.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def create_app(
 ) -> FastAPI:
     """Build the application; the registry is first asked when it starts, and may be away then."""
     settings, api_settings = settings or Settings(), api_settings or ApiSettings()
-    registry = registry or MlflowRegistry(settings)
+    registry = registry or MlflowRegistry(settings, Shelf(api_settings.state_dir / "models"))
     holder = ModelHolder(registry, api_settings.poll_seconds, api_settings.retry_seconds)
 
     @asynccontextmanager

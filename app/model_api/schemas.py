@@ -110,6 +110,8 @@ class ServingVersion(BaseModel):
     run_id: str
     loaded_at: datetime
     metrics: dict[str, float]
+    engine: str = Field(description="What computes its probabilities: treelite, or scikit-learn itself")
+    engine_note: str | None = Field(description="Why it is not treelite, if so")
     problem: str | None = Field(description="Why this may not be the Production version of the moment, if so")
 
     @classmethod
@@ -122,6 +124,8 @@ class ServingVersion(BaseModel):
             run_id=registered.run_id,
             loaded_at=model.loaded_at,
             metrics=dict(registered.metrics),
+            engine=model.engine.name,
+            engine_note=model.engine_note,
             problem=problem,
         )
 

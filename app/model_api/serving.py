@@ -16,13 +16,14 @@ import numpy.typing as npt
 from covertype import contract, registry
 from covertype.registry import LoadedModel, ModelVersion
 from covertype.settings import Settings
+from model_api.engine import Engine, Record, engine_for
+from model_api.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
-Record = dict[str, int | str]
-
 _LABELS = tuple(contract.CLASSES.values())
 _CODES = tuple(contract.CLASSES)
+_SAMPLE_ROWS = 500
 
 
 class Registry(Protocol):
@@ -34,16 +35,23 @@ class Registry(Protocol):
     def load(self, version: ModelVersion) -> LoadedModel:
         """Fetch and load a version."""
 
+    def keep(self, version: ModelVersion) -> None:
+        """Note that a loaded version serves well."""
+
+    def last_good(self) -> LoadedModel | None:
+        """Load the version that served last, without asking anybody else; None when there was none."""
+
     def list_versions(self) -> list[ModelVersion]:
         """Give every version, the newest first."""
 
 
 class MlflowRegistry:
-    """The registry of the library's settings."""
+    """The registry of the library's settings, and a shelf for what was fetched from it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, shelf: Shelf) -> None:
         """Ask nothing yet: the registry may be away."""
         self._settings = settings
+        self._shelf = shelf
 
     def champion(self) -> ModelVersion | None:
         """See Registry."""
@@ -51,7 +59,15 @@ class MlflowRegistry:
 
     def load(self, version: ModelVersion) -> LoadedModel:
         """See Registry."""
-        return registry.load(self._settings, version)
+        return self._shelf.load(version, lambda folder: registry.fetch(self._settings, version, folder))
+
+    def keep(self, version: ModelVersion) -> None:
+        """See Registry."""
+        self._shelf.keep(version)
+
+    def last_good(self) -> LoadedModel | None:
+        """See Registry."""
+        return self._shelf.last_good()
 
     def list_versions(self) -> list[ModelVersion]:
         """See Registry."""
@@ -70,24 +86,25 @@ class NoModel(Exception):
 class ServingModel:
     """One checked version. Immutable: a request that holds it gets all of its answer from this version."""
 
-    loaded: LoadedModel
+    registered: ModelVersion
+    engine: Engine
+    engine_note: str | None
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    @property
-    def registered(self) -> ModelVersion:
-        """What the registry says of the version."""
-        return self.loaded.version
 
     @classmethod
     def checked(cls, loaded: LoadedModel) -> "ServingModel":
         """Accept a version that answers its own input example sensibly; raise UnfitModel otherwise."""
         if unknown := set(map(int, loaded.artifact.pipeline.classes_)) - set(contract.CLASSES):
             raise UnfitModel(f"it knows classes that the contract does not: {sorted(unknown)}")
-        model = cls(loaded)
         examples = loaded.artifact.example.to_dict("records")
-        probabilities = model.probabilities(examples)
-        if not (len(examples) and np.allclose(probabilities.sum(axis=1), 1, atol=1e-4)):
-            raise UnfitModel("its answers to its own input example are no probabilities")
+        if not examples:
+            raise UnfitModel("it has no input example")
+        engine, note = engine_for(loaded.artifact.pipeline, [*examples, *_sample()])
+        model = cls(loaded.version, engine, note)
+        # As many as the smallest and a large request have: that also warms up each way of computing.
+        for records in (examples, examples * 50):
+            if not np.allclose(model.probabilities(records).sum(axis=1), 1, atol=1e-4):
+                raise UnfitModel("its answers to its own input example are no probabilities")
         return model
 
     def probabilities(self, records: Sequence[Record]) -> npt.NDArray[np.float64]:
@@ -95,10 +112,11 @@ class ServingModel:
 
         The model is called once. A class that the version has never seen has probability 0.
         """
-        pipeline = self.loaded.artifact.pipeline
-        known = pipeline.predict_proba(contract.features_frame(records))
+        known = self.engine.probabilities(records)
+        if self.engine.classes == list(_CODES):
+            return known
         full = np.zeros((len(records), len(_CODES)))
-        full[:, [_CODES.index(int(code)) for code in pipeline.classes_]] = known
+        full[:, [_CODES.index(code) for code in self.engine.classes]] = known
         return full
 
     def predict(self, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -115,6 +133,16 @@ class ServingModel:
             }
             for best, row in zip(probabilities.argmax(axis=1).tolist(), probabilities.tolist(), strict=True)
         ]
+
+
+def _sample() -> list[Record]:
+    """Valid records from all over the contract's ranges, the same ones each time."""
+    choose = random.Random(0)  # noqa: S311 - no secret
+    return [
+        {name: choose.randint(limits.minimum, limits.maximum) for name, limits in contract.RANGES.items()}
+        | {name: choose.choice(values) for name, values in contract.CATEGORIES.items()}
+        for _ in range(_SAMPLE_ROWS)
+    ]
 
 
 class ModelHolder:
@@ -186,7 +214,11 @@ class ModelHolder:
             return
         self._model, self._broken = model, None
         self._report(None)
-        log.info("Serving version %s", production.version)
+        log.info("Serving version %s by %s", production.version, model.engine.name)
+        try:
+            self._registry.keep(production)
+        except OSError as error:
+            log.warning("Version %s is not kept on the volume: %s", production.version, _reason(error))
 
     def _resting(self, version: int) -> bool:
         return self._broken is not None and self._broken[0] == version and time.monotonic() < self._broken[1]
@@ -205,7 +237,17 @@ class ModelHolder:
             else:
                 log.info("Model: the Production version is serving")
 
+    def _start_from_last_good(self) -> None:
+        """Serve what served last until the registry has been asked: at once, and also when it is away."""
+        try:
+            if (loaded := self._registry.last_good()) is not None:
+                self._model = model = ServingModel.checked(loaded)
+                log.info("Serving version %s from the volume", model.registered.version)
+        except Exception as error:  # noqa: BLE001 - a damaged copy can raise anything; the registry has another
+            log.warning("The model on the volume is of no use: %s", _reason(error))
+
     def _watch(self) -> None:
+        self._start_from_last_good()
         while not self._stop.is_set():
             self.refresh()
             # Not all replicas at the same instant, and never later than promised.

@@ -1,5 +1,7 @@
 """Every setting of the API that is not the library's own (`covertype.settings`), with its default."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -17,4 +19,7 @@ class ApiSettings(BaseSettings):
     )
     retry_seconds: float = Field(
         default=60, gt=0, description="longest pause between attempts to load a broken version"
+    )
+    state_dir: Path = Field(
+        default=Path("/var/lib/model-api"), description="folder that outlives the process: models, journal"
     )

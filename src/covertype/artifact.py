@@ -88,28 +88,32 @@ def load_pipeline(uri: str) -> Artifact:
     ours.
     """
     with tempfile.TemporaryDirectory(prefix="covertype-model-") as folder:
-        path = _download(uri, folder)
+        return read(download(uri, folder), uri)
+
+
+def read(path: Path, name: str) -> Artifact:
+    """Load a model from its files; raises ArtifactError, with its name, when it is not one of ours."""
+    try:
         description = Model.load(str(path))
         flavor = description.flavors.get(mlflow.sklearn.FLAVOR_NAME, {})
         if flavor.get("serialization_format") != mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS:
-            raise ArtifactError(f"{uri} is not in the skops format; loading it could run foreign code.")
+            raise ArtifactError(f"{name} is not in the skops format; loading it could run foreign code.")
         if description.signature != signature():
             raise ArtifactError(
-                f"{uri} has another signature than this project's models: {description.signature}"
+                f"{name} has another signature than this project's models: {description.signature}"
             )
         example = description.load_input_example(str(path))
         if not isinstance(example, pd.DataFrame):
-            raise ArtifactError(f"{uri} carries no table as input example.")
-        try:
-            pipeline = skops.io.load(path / flavor["pickled_model"], trusted=TRUSTED_TYPES)
-        except skops.io.exceptions.UntrustedTypesFoundException as error:
-            raise ArtifactError(f"{uri} holds types that are not trusted: {error}") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            raise ArtifactError(f"{uri} is damaged: {error!r}") from error
+            raise ArtifactError(f"{name} carries no table as input example.")
+        pipeline = skops.io.load(path / flavor["pickled_model"], trusted=TRUSTED_TYPES)
+    except skops.io.exceptions.UntrustedTypesFoundException as error:
+        raise ArtifactError(f"{name} holds types that are not trusted: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"{name} is damaged: {error!r}") from error
     return Artifact(pipeline, contract.as_typed(example))
 
 
-def _download(uri: str, folder: str) -> Path:
+def download(uri: str, folder: str) -> Path:
     """The logged model as files. Files that are not there raise ArtifactError; a server that is away raises
     as it does, and may be asked again.
     """

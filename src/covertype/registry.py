@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
@@ -162,6 +163,12 @@ def load(settings: Settings, version: ModelVersion) -> LoadedModel:
     """Load a version; raises artifact.ArtifactError when it is not a model of this project."""
     mlflow.set_tracking_uri(settings.tracking_uri)
     return LoadedModel(version, artifact.load_pipeline(f"models:/{version.name}/{version.version}"))
+
+
+def fetch(settings: Settings, version: ModelVersion, folder: str) -> Path:
+    """The files of a version, somewhere in a folder; raises artifact.ArtifactError when there are none."""
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    return artifact.download(f"models:/{version.name}/{version.version}", folder)
 
 
 def _client(settings: Settings) -> MlflowClient:

@@ -50,3 +50,8 @@ output "urls" {
     ui            = "http://${var.bind_address}:${var.ui_port}"
   }
 }
+
+output "volumes" {
+  description = "Volumes of the stack, by the service whose data each holds."
+  value       = { for key, volume in docker_volume.this : key => volume.name }
+}

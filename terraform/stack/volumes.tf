@@ -5,6 +5,7 @@ resource "docker_volume" "this" {
     "airflow-db",
     "airflow-logs",
     "minio",
+    "model-api", # Ansible mounts it
     "mysql-data-store",
     "mysql-mlflow",
   ])

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from model_api.main import create_app
 from model_api.settings import ApiSettings
 
 NAME = "modelo_covertype_vf"
-QUICK = ApiSettings(poll_seconds=0.02, retry_seconds=0.05, body_limit=5_000_000)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -33,6 +33,11 @@ def _no_settings_from_outside() -> Iterator[None]:
                 patch.delenv(name)
         patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         yield
+
+
+def quick(folder: Path) -> ApiSettings:
+    """Settings of an API that looks often and keeps what it keeps in a folder."""
+    return ApiSettings(poll_seconds=0.02, retry_seconds=0.05, body_limit=5_000_000, state_dir=folder)
 
 
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = 20) -> None:
@@ -71,6 +76,7 @@ class FakeRegistry:
         self.broken: set[int] = set()
         self.loads: list[int] = []
         self.pipelines: dict[int, Any] = {}
+        self.kept: list[int] = []
 
     def _version(self, number: int) -> ModelVersion:
         serving = number == self.production
@@ -97,6 +103,12 @@ class FakeRegistry:
         pipeline = self.pipelines.setdefault(version.version, Always(version.version % 7))
         return LoadedModel(version, Artifact(pipeline, example_frame()))
 
+    def keep(self, version: ModelVersion) -> None:
+        self.kept.append(version.version)
+
+    def last_good(self) -> LoadedModel | None:
+        return None
+
     def list_versions(self) -> list[ModelVersion]:
         if self.down:
             raise ConnectionError("no route to mlflow:5000")
@@ -109,9 +121,9 @@ def registry() -> FakeRegistry:
 
 
 @pytest.fixture
-def empty_client(registry: FakeRegistry) -> Iterator[TestClient]:
+def empty_client(registry: FakeRegistry, tmp_path: Path) -> Iterator[TestClient]:
     """The running API before there is a Production model."""
-    with TestClient(create_app(registry, Settings(), QUICK)) as client:
+    with TestClient(create_app(registry, Settings(), quick(tmp_path))) as client:
         yield client
 
 

@@ -46,6 +46,8 @@ def test_ready_and_model(client: TestClient) -> None:
         "version": "1",
         "run_id": "run-1",
         "metrics": {"test_f1": 0.5},
+        "engine": "scikit-learn",
+        "engine_note": "Always is no forest",
         "problem": None,
     }
 

@@ -13,7 +13,7 @@ from covertype.settings import Settings
 from model_api.main import create_app
 from model_api.serving import ModelHolder, NoModel
 
-from .conftest import QUICK, Always, FakeRegistry, random_observations, tiny_pipeline, wait_until
+from .conftest import Always, FakeRegistry, quick, random_observations, tiny_pipeline, wait_until
 
 RECORD = dict(contract.EXAMPLE)
 
@@ -152,10 +152,12 @@ def test_a_holder_that_has_asked_nothing_says_so(registry: FakeRegistry) -> None
         ModelHolder(registry).current()
 
 
-def test_the_api_starts_without_mlflow() -> None:
-    # Nothing listens on the port of TCP's discard service.
-    settings = Settings(tracking_uri="http://127.0.0.1:9")
-    with TestClient(create_app(settings=settings, api_settings=QUICK)) as client:
+# Nothing listens on the port of TCP's discard service.
+NOWHERE = Settings(tracking_uri="http://127.0.0.1:9")
+
+
+def test_the_api_starts_without_mlflow(tmp_path: Path) -> None:
+    with TestClient(create_app(settings=NOWHERE, api_settings=quick(tmp_path))) as client:
         assert client.get("/health").status_code == 200
         wait_until(lambda: "cannot be asked" in client.get("/ready").json()["detail"], "the reason shows")
         for answer in (client.get("/ready"), client.post("/predict", json=RECORD), client.get("/models")):
@@ -178,12 +180,12 @@ def registered(settings: Settings, seed: int) -> int:
     return library.register(settings, run.info.run_id).version
 
 
-def test_with_a_real_registry(mlflow_settings: Settings) -> None:
+def test_with_a_real_registry(mlflow_settings: Settings, tmp_path: Path) -> None:
     first, second = (registered(mlflow_settings, seed) for seed in (1, 2))
     rows = random_observations(200, 9)
     records = rows[list(contract.FEATURES)].to_dict("records")
 
-    with TestClient(create_app(settings=mlflow_settings, api_settings=QUICK)) as client:
+    with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
         wait_until(
             lambda: "no Production version" in client.get("/ready").json()["detail"], "the registry was asked"
         )
@@ -196,7 +198,7 @@ def test_with_a_real_registry(mlflow_settings: Settings) -> None:
             expected = tiny_pipeline(seed).predict(rows[list(contract.FEATURES)])
             assert predictions == expected.tolist(), "the API and the pipeline that was logged disagree"
             one = client.post("/predict", json=records[0]).json()
-            assert one["probabilities"] == answer["predictions"][0]["probabilities"]
+            assert one["probabilities"] == pytest.approx(answer["predictions"][0]["probabilities"])
 
         assert client.get("/model").json()["metrics"] == {"test_f1": 0.1}
         listed = {item["version"]: item for item in client.get("/models").json()}
@@ -204,3 +206,38 @@ def test_with_a_real_registry(mlflow_settings: Settings) -> None:
         assert (listed["2"]["stage"], listed["2"]["aliases"]) == ("Archived", ["previous"])
         assert listed["2"]["metrics"] == {"test_f1": 0.2}
         assert client.get("/listar_modelos").json() == {"modelos_disponibles": [mlflow_settings.model_name]}
+
+
+def test_the_last_good_model_is_served_from_the_volume_without_mlflow(
+    mlflow_settings: Settings, tmp_path: Path
+) -> None:
+    first, second, third = (registered(mlflow_settings, seed) for seed in (1, 2, 3))
+    with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
+        for version in (first, second, third):
+            library.set_production(mlflow_settings, version)
+            wait_for(client, version)
+    models = tmp_path / "models"
+    assert len([path for path in models.iterdir() if path.is_dir()]) == 2, "the last good and the one before"
+
+    with TestClient(create_app(settings=NOWHERE, api_settings=quick(tmp_path))) as client:
+        wait_for(client, third)
+        wait_until(lambda: client.get("/model").json()["problem"] is not None, "MLflow is missed")
+        model = client.get("/model").json()
+        assert (model["engine"], model["metrics"]) == ("treelite", {"test_f1": 0.3})
+        assert "cannot be asked" in model["problem"]
+        expected = tiny_pipeline(3).predict_proba(contract.features_frame([RECORD]))[0]
+        found = client.post("/predict", json=RECORD).json()["probabilities"]
+        assert list(found.values()) == pytest.approx(expected.tolist())
+
+
+def test_a_damaged_copy_on_the_volume_is_fetched_again(mlflow_settings: Settings, tmp_path: Path) -> None:
+    version = registered(mlflow_settings, 1)
+    library.set_production(mlflow_settings, version)
+    with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
+        wait_for(client, version)
+    (copy,) = (tmp_path / "models").rglob("*.skops")
+    copy.write_bytes(b"damaged")
+    with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
+        wait_for(client, version)
+        assert client.get("/model").json()["problem"] is None
+    assert copy.stat().st_size > 1_000

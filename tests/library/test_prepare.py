@@ -70,3 +70,15 @@ def test_unknown_categories_and_missing_columns_are_errors() -> None:
         transformer.transform(frame.assign(Soil_Type="C7744"))
     with pytest.raises(ValueError, match="Columns are missing: Aspect, Slope"):
         transformer.transform(frame.drop(columns=["Slope", "Aspect"]))
+
+
+def test_records_give_the_numbers_of_their_frame(forest: pd.DataFrame) -> None:
+    rows = forest.head(5_000)[list(contract.FEATURES)]
+    transformer = prepare.TerrainFeatures().fit(rows)
+    records = rows.to_dict("records")
+    numbers = transformer.transform_records(records)
+    assert numbers.dtype == np.float32
+    assert (numbers == transformer.transform(rows)).all()
+    assert (transformer.transform_records(records[7:8]) == numbers[7:8]).all()
+    with pytest.raises(KeyError, match="C7744"):
+        transformer.transform_records([records[0] | {"Soil_Type": "C7744"}])
