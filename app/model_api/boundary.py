@@ -1,5 +1,6 @@
 """The edge towards clients: how a body is read, and how what is wrong with it is said."""
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -11,6 +12,8 @@ from fastapi.routing import APIRoute
 from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from model_api import metrics
 
 # A batch can be wrong in 120,000 places; an answer that lists them all would help nobody and cost much.
 MOST_ERRORS = 1_000
@@ -40,12 +43,13 @@ class JsonRoute(APIRoute):
 
 
 class BodyLimit:
-    """Refuse a body that is too long: unread when its declared length says so, else once its bytes do."""
+    """Refuse a body that is too long, unread when its declared length says so, or that comes too slowly."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        """Wrap `app`; `limit` is in bytes."""
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
+        """Wrap `app`; `limit` is in bytes, `seconds` for the whole body."""
         self._app = app
         self._limit = limit
+        self._seconds = seconds
         self._detail = f"The body is larger than {limit} bytes"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,11 +62,22 @@ class BodyLimit:
             await JSONResponse({"detail": self._detail}, 413)(scope, receive, send)
             return
         received = 0
+        coming = True
+        deadline = asyncio.get_running_loop().time() + self._seconds
 
         async def receive_counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, coming
+            if not coming:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(
+                    408, f"The body did not come within {self._seconds:g} seconds", {"connection": "close"}
+                ) from error
             received += len(message.get("body", b""))
+            coming = message.get("more_body", False)
             if received > self._limit:
                 raise HTTPException(413, self._detail)
             return message
@@ -74,6 +89,7 @@ async def refuse_invalid(_request: Request, error: Exception) -> JSONResponse:
     """Answer a RequestValidationError in FastAPI's shape, every wrong field with what is allowed."""
     if not isinstance(error, RequestValidationError):
         raise error
+    metrics.count_violations(list(error.errors()))
     # Without the refused value: it may be huge, or something that JSON cannot say.
     found = [{key: item[key] for key in ("type", "loc", "msg")} for item in error.errors()]
     rest = len(found) - MOST_ERRORS

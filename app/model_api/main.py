@@ -1,19 +1,24 @@
 """The HTTP face of the model."""
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
 from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from covertype import contract
 from covertype.settings import Settings
-from model_api import schemas
+from model_api import logs, metrics, schemas
 from model_api.boundary import BodyLimit, JsonRoute, refuse_invalid
+from model_api.engine import FEW_ROWS, Record
+from model_api.records import Recorder, RecordsAway
 from model_api.serving import MlflowRegistry, ModelHolder, NoModel, Registry, ServingModel
 from model_api.settings import ApiSettings
 from model_api.shelf import Shelf
@@ -25,8 +30,15 @@ _NOT_READY: dict[int | str, dict[str, Any]] = {
 }
 _PREDICTING: dict[int | str, dict[str, Any]] = {
     404: {"model": schemas.Detail, "description": "No model of that name"},
+    408: {"model": schemas.Detail, "description": "The body came too slowly"},
     413: {"model": schemas.Detail, "description": "The body is too large"},
     **_NOT_READY,
+}
+_FEEDBACK: dict[int | str, dict[str, Any]] = {
+    404: {"model": schemas.Detail, "description": "No prediction of that id"},
+    408: _PREDICTING[408],
+    413: _PREDICTING[413],
+    503: {"model": schemas.Detail, "description": "The database of predictions is away, or there is none"},
 }
 
 
@@ -39,14 +51,16 @@ def create_app(
     settings, api_settings = settings or Settings(), api_settings or ApiSettings()
     registry = registry or MlflowRegistry(settings, Shelf(api_settings.state_dir / "models"))
     holder = ModelHolder(registry, api_settings.poll_seconds, api_settings.retry_seconds)
+    recorder = Recorder(api_settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # Beside uvicorn's own log lines; does nothing where logging is set up already.
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logs.configure()
+        recorder.start()
         holder.start()
         yield
         holder.stop()
+        recorder.stop()
 
     app = FastAPI(
         title="Forest cover predictions",
@@ -54,20 +68,30 @@ def create_app(
         description="Predicts the forest cover of a 30 x 30 m cell with the model that is in Production.",
         lifespan=lifespan,
         exception_handlers={RequestValidationError: refuse_invalid},
-        middleware=[Middleware(BodyLimit, limit=api_settings.body_limit)],
+        middleware=[
+            Middleware(logs.Identified),
+            Middleware(metrics.Measured),
+            Middleware(BodyLimit, limit=api_settings.body_limit, seconds=api_settings.body_seconds),
+        ],
     )
     app.router.route_class = JsonRoute
+    _add_state(app, registry, holder, recorder)
+    _add_predictions(app, settings.model_name, holder, recorder)
+    return app
+
+
+def _serving(holder: ModelHolder) -> ServingModel:
+    try:
+        return holder.current()
+    except NoModel as error:
+        raise HTTPException(503, str(error)) from error
+
+
+def _add_state(app: FastAPI, registry: Registry, holder: ModelHolder, recorder: Recorder) -> None:
+    """Add the calls that tell what is here: the process, the models, the contract, the metrics."""
 
     def serving_model() -> ServingModel:
-        try:
-            return holder.current()
-        except NoModel as error:
-            raise HTTPException(503, str(error)) from error
-
-    def model_for(name: str | None) -> ServingModel:
-        if name is not None and name != settings.model_name:
-            raise HTTPException(404, f"There is no model {name[:100]!r}; see /listar_modelos")
-        return serving_model()
+        return _serving(holder)
 
     @app.get("/health")
     def health() -> schemas.Status:
@@ -101,26 +125,62 @@ def create_app(
     @app.get("/model", responses=_NOT_READY)
     def model(serving: Annotated[ServingModel, Depends(serving_model)]) -> schemas.ServingVersion:
         """Give the version that answers now."""
-        return schemas.ServingVersion.of(serving, holder.problem)
+        live = recorder.accuracy(serving.registered.run_id)
+        return schemas.ServingVersion.of(serving, holder.problem, live)
 
-    @app.post("/predict", response_model=schemas.Prediction, responses=_PREDICTING)
-    def predict(request: schemas.PredictRequest) -> Response:
-        """Predict one observation."""
-        return _json(model_for(request.model).predict([request.features()])[0])
-
-    @app.post("/predict/batch", response_model=schemas.BatchAnswer, responses=_PREDICTING)
-    def predict_batch(request: schemas.BatchRequest) -> Response:
-        """Predict up to 10,000 observations at once, all with the same version."""
-        serving = model_for(request.model)
-        predictions = serving.predict([record.features() for record in request.records])
-        return _json({"predictions": predictions, "model_version": str(serving.registered.version)})
+    @app.get("/metrics", response_class=PlainTextResponse)
+    def show_metrics() -> Response:
+        """Give the metrics in Prometheus' text format."""
+        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
 
     @app.get("/schema")
     def schema() -> dict[str, Any]:
         """Give the JSON schema of one record: ranges, categories, units and an example."""
         return contract.record_schema()
 
-    return app
+
+def _add_predictions(app: FastAPI, model_name: str, holder: ModelHolder, recorder: Recorder) -> None:
+    """Add the calls that ask the model, and the one that tells what became of an answer."""
+
+    def model_for(name: str | None) -> ServingModel:
+        if name is not None and name != model_name:
+            raise HTTPException(404, f"There is no model {name[:100]!r}; see /listar_modelos")
+        return _serving(holder)
+
+    def answer(serving: ServingModel, records: list[Record]) -> list[dict[str, Any]]:
+        started = time.perf_counter()
+        predictions = serving.predict(records)
+        version = serving.registered
+        seconds = time.perf_counter() - started
+        recorder.record(version.version, version.run_id, records, predictions, seconds)
+        return predictions
+
+    # Few rows take less time than handing them to another thread would.
+    @app.post("/predict", response_model=schemas.Prediction, responses=_PREDICTING)
+    async def predict(request: schemas.PredictRequest) -> Response:
+        """Predict one observation."""
+        return _json(answer(model_for(request.model), [request.features()])[0])
+
+    @app.post("/predict/batch", response_model=schemas.BatchAnswer, responses=_PREDICTING)
+    async def predict_batch(request: schemas.BatchRequest) -> Response:
+        """Predict up to 10,000 observations at once, all with the same version."""
+        serving = model_for(request.model)
+        records = [record.features() for record in request.records]
+        if len(records) < FEW_ROWS:
+            predictions = answer(serving, records)
+        else:
+            predictions = await run_in_threadpool(answer, serving, records)
+        return _json({"predictions": predictions, "model_version": str(serving.registered.version)})
+
+    @app.post("/feedback", status_code=204, responses=_FEEDBACK)
+    def feedback(request: schemas.Feedback) -> None:
+        """Store what an observation turned out to be, for the accuracy that users see."""
+        try:
+            known = recorder.feedback(request.prediction_id, request.cover_type)
+        except RecordsAway as error:
+            raise HTTPException(503, str(error)) from error
+        if not known:
+            raise HTTPException(404, f"There is no prediction {request.prediction_id!r}")
 
 
 def _json(answer: dict[str, Any]) -> Response:

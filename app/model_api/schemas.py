@@ -8,6 +8,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from covertype import contract
 from covertype.registry import ModelVersion
+from model_api import records
 from model_api.serving import ServingModel
 
 ModelName = Annotated[
@@ -59,7 +60,8 @@ class Observation(_Strict):
 
     def features(self) -> dict[str, int | str]:
         """The 12 values by column."""
-        return {name: getattr(self, name) for name in contract.FEATURES}
+        values = self.__dict__
+        return {name: values[name] for name in contract.FEATURES}
 
 
 class PredictRequest(Observation):
@@ -96,10 +98,30 @@ class BatchAnswer(BaseModel):
     model_version: str
 
 
+class Feedback(_Strict):
+    """The true class of an observation that was predicted; a later one replaces an earlier one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"prediction_id": "3f0e4d0a-8f0c-4f4e-9d63-0f1f6f0a9b57", "cover_type": 1}]
+        }
+    )
+
+    prediction_id: str = Field(max_length=100, description="As the prediction came with")
+    cover_type: int = Field(ge=0, le=6, description="Cover_Type that it turned out to be")
+
+
 class AvailableModels(BaseModel):
     """Names of the registered models that have a Production version."""
 
     modelos_disponibles: list[str]
+
+
+class LiveAccuracy(BaseModel):
+    """How a version did where the truth is known by now."""
+
+    known: int = Field(description="Predictions with feedback")
+    accuracy: float = Field(description="Share of them that were right")
 
 
 class ServingVersion(BaseModel):
@@ -111,11 +133,14 @@ class ServingVersion(BaseModel):
     loaded_at: datetime
     metrics: dict[str, float]
     engine: str = Field(description="What computes its probabilities: treelite, or scikit-learn itself")
+    live: LiveAccuracy | None = Field(description="What feedback says of this version; null: nothing yet")
     engine_note: str | None = Field(description="Why it is not treelite, if so")
     problem: str | None = Field(description="Why this may not be the Production version of the moment, if so")
 
     @classmethod
-    def of(cls, model: ServingModel, problem: str | None) -> "ServingVersion":
+    def of(
+        cls, model: ServingModel, problem: str | None, live: records.LiveAccuracy | None
+    ) -> "ServingVersion":
         """Describe the model that serves."""
         registered = model.registered
         return cls(
@@ -125,6 +150,7 @@ class ServingVersion(BaseModel):
             loaded_at=model.loaded_at,
             metrics=dict(registered.metrics),
             engine=model.engine.name,
+            live=LiveAccuracy(known=live.known, accuracy=live.right / live.known) if live else None,
             engine_note=model.engine_note,
             problem=problem,
         )

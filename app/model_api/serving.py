@@ -16,6 +16,7 @@ import numpy.typing as npt
 from covertype import contract, registry
 from covertype.registry import LoadedModel, ModelVersion
 from covertype.settings import Settings
+from model_api import metrics
 from model_api.engine import Engine, Record, engine_for
 from model_api.shelf import Shelf
 
@@ -123,6 +124,9 @@ class ServingModel:
         """Give one answer per record, in their order, shaped like `schemas.Prediction`."""
         version = str(self.registered.version)
         probabilities = self.probabilities(records)
+        classes = probabilities.argmax(axis=1).tolist()
+        for code in set(classes):
+            metrics.PREDICTIONS.labels(version, _LABELS[code]).inc(classes.count(code))
         return [
             {
                 "prediction": _CODES[best],
@@ -131,7 +135,7 @@ class ServingModel:
                 "model_version": version,
                 "prediction_id": str(uuid.uuid4()),
             }
-            for best, row in zip(probabilities.argmax(axis=1).tolist(), probabilities.tolist(), strict=True)
+            for best, row in zip(classes, probabilities.tolist(), strict=True)
         ]
 
 
@@ -210,15 +214,28 @@ class ModelHolder:
             model = ServingModel.checked(self._registry.load(production))
         except Exception as error:  # noqa: BLE001 - a broken artifact can raise anything; the old one stays
             self._rest(production.version)
+            metrics.SWAPS.labels("failed").inc()
             self._report(f"version {production.version} cannot be served: {_reason(error)}")
             return
-        self._model, self._broken = model, None
+        self._broken = None
+        self._serve(model)
+        metrics.SWAPS.labels("succeeded").inc()
         self._report(None)
         log.info("Serving version %s by %s", production.version, model.engine.name)
         try:
             self._registry.keep(production)
         except OSError as error:
             log.warning("Version %s is not kept on the volume: %s", production.version, _reason(error))
+
+    def _serve(self, model: ServingModel) -> None:
+        """Move the pointer: the one step of a swap that requests can see."""
+        before, self._model = self._model, model
+        for one, value in ((before, 0), (model, 1)):
+            if one is not None:
+                known = one.registered
+                metrics.MODEL.labels(known.name, known.version, known.run_id, one.engine.name).set(value)
+        metrics.LOADED.set(model.loaded_at.timestamp())
+        metrics.CREATED.set(model.registered.created.timestamp())
 
     def _resting(self, version: int) -> bool:
         return self._broken is not None and self._broken[0] == version and time.monotonic() < self._broken[1]
@@ -241,8 +258,8 @@ class ModelHolder:
         """Serve what served last until the registry has been asked: at once, and also when it is away."""
         try:
             if (loaded := self._registry.last_good()) is not None:
-                self._model = model = ServingModel.checked(loaded)
-                log.info("Serving version %s from the volume", model.registered.version)
+                self._serve(ServingModel.checked(loaded))
+                log.info("Serving version %s from the volume", loaded.version.version)
         except Exception as error:  # noqa: BLE001 - a damaged copy can raise anything; the registry has another
             log.warning("The model on the volume is of no use: %s", _reason(error))
 

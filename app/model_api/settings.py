@@ -23,3 +23,22 @@ class ApiSettings(BaseSettings):
     state_dir: Path = Field(
         default=Path("/var/lib/model-api"), description="folder that outlives the process: models, journal"
     )
+    body_seconds: float = Field(default=30, gt=0, description="a body that takes longer to come is a 408")
+
+    mysql_host: str = Field(default="", description="where predictions are recorded; empty: they are not")
+    mysql_port: int = 3306
+    mysql_database: str = "datadb"
+    mysql_user: str = "model-api"
+    mysql_password_file: Path = Path("/run/secrets/mysql-password")
+    journal_limit: int = Field(
+        default=500_000_000, gt=0, description="most bytes that wait for the database; what follows is lost"
+    )
+    deliver_seconds: float = Field(default=1, gt=0, description="pause between deliveries to the database")
+    flush_seconds: float = Field(
+        default=5,
+        gt=0,
+        description="longest wait for a delivery, when the process ends or feedback comes early",
+    )
+    accuracy_seconds: float = Field(default=60, gt=0, description="live accuracy is at most so old")
+
+    workers: int = Field(default=1, ge=1, description="processes; each holds the model in memory")

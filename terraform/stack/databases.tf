@@ -1,5 +1,12 @@
 # The two MySQL servers with their schemas and users, and Airflow's metadata server.
 
+locals {
+  mysql_networks = {
+    mysql-data-store = ["data", "recording"]
+    mysql-mlflow     = ["mlflow-db"]
+  }
+}
+
 module "mysql" {
   source   = "../modules/service"
   for_each = var.mysql_databases
@@ -10,7 +17,7 @@ module "mysql" {
   user       = local.users.mysql
   memory_mb  = 768
   patience   = var.patience
-  networks   = [docker_network.this[each.key == "mysql-data-store" ? "data" : "mlflow-db"].name]
+  networks   = [for network in local.mysql_networks[each.key] : docker_network.this[network].name]
   volumes    = { (docker_volume.this[each.key].name) = "/var/lib/mysql" }
 
   command = [
@@ -47,11 +54,39 @@ module "mysql_schema" {
   one_shot    = true
   entrypoint  = ["bash", "-c", file("${path.module}/jobs/mysql-schema.sh")]
   command     = []
-  environment = { CHECK = "false", SERVER = each.key, SCHEMA = each.value.schema, SCHEMA_USER = each.value.user, GRANTS = join(", ", each.value.grants) }
+  environment = { CHECK = "false", SERVER = each.key, SCHEMA = each.value.schema, SCHEMA_USER = each.value.user, GRANTS = "${join(", ", each.value.grants)} ON *" }
   secrets_dir = "${local.secrets}/${each.key}"
   secrets     = ["root.cnf", "${each.value.user}-password"]
 
   depends_on = [module.mysql]
+}
+
+# The model API writes what it answers into two tables of its own, makes them, and reaches nothing else of the schema.
+module "mysql_model_api" {
+  source = "../modules/service"
+
+  name       = "mysql-data-store-model-api"
+  stack_name = local.stack_name
+  image      = docker_image.mysql.image_id
+  user       = local.users.mysql
+  memory_mb  = 128
+  patience   = var.patience
+  networks   = [docker_network.this["data"].name]
+
+  one_shot   = true
+  entrypoint = ["bash", "-c", file("${path.module}/jobs/mysql-schema.sh")]
+  command    = []
+  environment = {
+    CHECK       = "false"
+    SERVER      = "mysql-data-store"
+    SCHEMA      = var.mysql_databases["mysql-data-store"].schema
+    SCHEMA_USER = "model-api"
+    GRANTS      = "CREATE, INSERT, SELECT ON predictions; CREATE, INSERT, SELECT, UPDATE ON feedback"
+  }
+  secrets_dir = "${local.secrets}/mysql-data-store"
+  secrets     = ["root.cnf", "model-api-password"]
+
+  depends_on = [module.mysql_schema]
 }
 
 module "airflow_db" {

@@ -7,6 +7,7 @@ resource "docker_network" "this" {
     artifacts  = false # MLflow → MinIO
     data       = true  # tasks → mysql-data-store
     mlflow-db  = true  # MLflow → mysql-mlflow
+    recording  = true  # model-api → mysql-data-store
     serving    = false # ui → model-api
     tracking   = false # tasks and model-api → MLflow
   }

@@ -10,7 +10,7 @@ output "jobs" {
   description = "Containers of Terraform that end, by their one noun: each makes something ready for the services."
   value = sort(concat(
     [for job in module.mysql_schema : job.name],
-    [module.airflow_migrate.name, module.minio_bucket.name, module.mlflow_migrate.name],
+    [module.airflow_migrate.name, module.minio_bucket.name, module.mlflow_migrate.name, module.mysql_model_api.name],
   ))
 }
 

@@ -47,6 +47,7 @@ def test_ready_and_model(client: TestClient) -> None:
         "run_id": "run-1",
         "metrics": {"test_f1": 0.5},
         "engine": "scikit-learn",
+        "live": None,
         "engine_note": "Always is no forest",
         "problem": None,
     }
@@ -221,4 +222,4 @@ def test_the_documentation_has_an_example_that_works(client: TestClient) -> None
     for path, name in (("/predict", "PredictRequest"), ("/predict/batch", "BatchRequest")):
         example = document["components"]["schemas"][name]["examples"][0]
         assert client.post(path, json=example).status_code == 200
-        assert set(document["paths"][path]["post"]["responses"]) == {"200", "404", "413", "422", "503"}
+        assert set(document["paths"][path]["post"]["responses"]) == {"200", "404", "408", "413", "422", "503"}

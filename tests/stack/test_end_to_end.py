@@ -32,6 +32,7 @@ JOBS = {
     "airflow-migrate",
     "minio-bucket",
     "mlflow-migrate",
+    "mysql-data-store-model-api",
     "mysql-data-store-schema",
     "mysql-mlflow-schema",
 }
@@ -94,11 +95,11 @@ def test_a_service_reaches_only_what_it_needs(stack: Stack) -> None:
         for name, container in stack.inspect().items()
     }
     assert networks["ui"] == {"serving"}
-    assert networks["model-api"] == {"serving", "tracking"}
+    assert networks["model-api"] == {"recording", "serving", "tracking"}
     assert networks["data-api"] == {"source"}
     assert networks["airflow-scheduler"] == {"airflow", "airflow-db", "data", "source", "tracking"}
     assert networks["airflow-db"] == {"airflow-db"}
-    assert networks["mysql-data-store"] == {"data"}
+    assert networks["mysql-data-store"] == {"data", "recording"}
     reach = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
     for host, port in (("mysql-data-store", "3306"), ("mlflow", "5000"), ("minio", "9000")):
         done = subprocess.run(

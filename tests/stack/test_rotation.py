@@ -58,6 +58,9 @@ def accepted(stack: Stack, secrets: dict[str, str]) -> dict[str, bool]:
         "minio-admin": ask("minio", minio("admin"), "minio-admin"),
         "minio-mlflow": ask("minio", minio("mlflow"), "minio-mlflow"),
         "mysql-data-store-admin": ask("mysql-data-store", mysql("admin"), "mysql-data-store-admin"),
+        "mysql-data-store-model-api": ask(
+            "mysql-data-store", mysql("model-api"), "mysql-data-store-model-api"
+        ),
         "mysql-data-store-root": ask("mysql-data-store", mysql("root"), "mysql-data-store-root"),
         "mysql-mlflow-mlflow": ask("mysql-mlflow", mysql("mlflow"), "mysql-mlflow-mlflow"),
         "mysql-mlflow-root": ask("mysql-mlflow", mysql("root"), "mysql-mlflow-root"),

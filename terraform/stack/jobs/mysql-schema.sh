@@ -1,10 +1,14 @@
-# Makes the schema and its one user, and gives that user what it needs there and nothing else. Idempotent.
+# Makes the schema and a user, and gives that user what it needs there and nothing else. Idempotent.
 # With CHECK=true it only compares: each difference on a line; 0 none, 3 some, 4 the schema is gone.
-# Environment: SERVER, SCHEMA, SCHEMA_USER, GRANTS. Secrets: root.cnf, <user>-password.
+# Environment: SERVER, SCHEMA, SCHEMA_USER, GRANTS ("<privileges> ON <table or *>", more of them after "; "). Secrets: root.cnf, <user>-password.
 set -euo pipefail
 
 # Statements travel on standard input, so that no password is an argument.
 root() { mysql --defaults-extra-file=/run/secrets/root.cnf --host="$SERVER" --batch --skip-column-names --connect-timeout=10; }
+
+IFS=';' read -ra grants <<<"$GRANTS"
+grants=("${grants[@]# }")
+table() { if [[ "$1" == "*" ]]; then echo "\`${SCHEMA}\`.*"; else echo "\`${SCHEMA}\`.\`$1\`"; fi; }
 
 password="$(<"/run/secrets/${SCHEMA_USER}-password")"
 
@@ -28,9 +32,12 @@ if [[ "$CHECK" == true ]]; then
       IFS=, read -ra privileges <<<"$1"
       for privilege in "${privileges[@]}"; do echo "${privilege# } ON $2"; done
     }
-    grants="$(root <<<"SHOW GRANTS FOR '${SCHEMA_USER}'@'%'")"
-    granted="$(while read -r line; do line="${line#GRANT }"; each "${line%% ON *}" "${line#* ON }"; done <<<"$grants" | sort)"
-    wanted="$({ each USAGE "*.* TO ${account}"; each "${GRANTS^^}" "\`${SCHEMA}\`.* TO ${account}"; } | sort)"
+    shown="$(root <<<"SHOW GRANTS FOR '${SCHEMA_USER}'@'%'")"
+    granted="$(while read -r line; do line="${line#GRANT }"; each "${line%% ON *}" "${line#* ON }"; done <<<"$shown" | sort)"
+    wanted="$({
+      each USAGE "*.* TO ${account}"
+      for grant in "${grants[@]}"; do each "${grant% ON *}" "$(table "${grant##* ON }") TO ${account}"; done
+    } | sort)"
     while read -r line; do differences+=("${line} is not granted any more"); done < <(comm -13 <(echo "$granted") <(echo "$wanted"))
     while read -r line; do differences+=("${line} is granted, and was not"); done < <(comm -23 <(echo "$granted") <(echo "$wanted"))
   fi
@@ -46,6 +53,6 @@ CREATE DATABASE IF NOT EXISTS \`${SCHEMA}\` CHARACTER SET utf8mb4;
 CREATE USER IF NOT EXISTS '${SCHEMA_USER}'@'%' IDENTIFIED BY '${password}';
 ALTER USER '${SCHEMA_USER}'@'%' IDENTIFIED BY '${password}' ACCOUNT UNLOCK;
 REVOKE ALL PRIVILEGES, GRANT OPTION FROM '${SCHEMA_USER}'@'%';
-GRANT ${GRANTS} ON \`${SCHEMA}\`.* TO '${SCHEMA_USER}'@'%';
+$(for grant in "${grants[@]}"; do echo "GRANT ${grant% ON *} ON $(table "${grant##* ON }") TO '${SCHEMA_USER}'@'%';"; done)
 SQL
 echo "schema ${SCHEMA} on ${SERVER}: user ${SCHEMA_USER} may ${GRANTS}"
