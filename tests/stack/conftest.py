@@ -33,6 +33,7 @@ VARIABLES = {
 ORDER = (
     "test_end_to_end",
     "test_ten_batches",
+    "test_model_api",
     "test_ingest_faults",
     "test_upkeep",
     "test_drift",

@@ -1,0 +1,184 @@
+"""The model API on its real neighbours: swaps under load, records, and neighbours that die."""
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from .conftest import PROJECT, Stack, wait_until
+
+NAME = "modelo_covertype_vf"
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, Any]]:
+    """Real rows from all over the forest, without their class."""
+    table = pq.read_table(PROJECT / "external" / "data" / "covertype.parquet")
+    return table.drop_columns("Cover_Type").take(list(range(0, 581_000, 29_050))).to_pylist()
+
+
+def get(stack: Stack, path: str) -> httpx.Response:
+    return httpx.get(f"{stack.url('model-api')}{path}", timeout=30)
+
+
+def serving(stack: Stack) -> dict[str, Any]:
+    return get(stack, "/model").raise_for_status().json()
+
+
+def promote(stack: Stack, version: str) -> None:
+    """Another champion, as the registry is told of it."""
+    told = {"name": NAME, "alias": "champion", "version": version}
+    url = f"{stack.url('mlflow')}/api/2.0/mlflow/registered-models/alias"
+    httpx.post(url, json=told, timeout=30).raise_for_status()
+    wait_until(lambda: serving(stack), lambda model: model["version"] == version, seconds=60)
+
+
+class Load:
+    """Clients that ask without a pause, and all that they were answered."""
+
+    def __init__(self, stack: Stack, rows: list[dict[str, Any]]) -> None:
+        self.failures: list[str] = []
+        self.answers: list[tuple[int, dict[str, Any]]] = []  # number of the row, answer
+        self._url = f"{stack.url('model-api')}/predict"
+        self._rows = rows
+        self._over = threading.Event()
+
+    def ask(self, start: int) -> None:
+        number = start
+        with httpx.Client(timeout=30) as client:
+            while not self._over.is_set():
+                number = (number + 1) % len(self._rows)
+                try:
+                    answer = client.post(self._url, json=self._rows[number])
+                except httpx.HTTPError as error:
+                    self.failures.append(repr(error))
+                    continue
+                if answer.status_code == 200:
+                    self.answers.append((number, answer.json()))
+                else:
+                    self.failures.append(answer.text)
+
+    @contextmanager
+    def running(self) -> Iterator["Load"]:
+        clients = [threading.Thread(target=self.ask, args=(start,)) for start in range(3)]
+        for client in clients:
+            client.start()
+        try:
+            yield self
+        finally:
+            self._over.set()
+            for client in clients:
+                client.join()
+
+
+def test_ten_promotions_and_a_rollback_under_load_fail_nothing_and_mislabel_nothing(
+    stack: Stack, rows: list[dict[str, Any]]
+) -> None:
+    before = serving(stack)
+    assert (before["engine"], before["engine_note"], before["problem"]) == ("treelite", None, None)
+    other = next(
+        one["version"] for one in get(stack, "/models").json() if one["version"] != before["version"]
+    )
+    expected = {}
+    for version in (other, before["version"]):
+        promote(stack, version)
+        answer = httpx.post(f"{stack.url('model-api')}/predict/batch", json={"records": rows}, timeout=30)
+        predictions = answer.raise_for_status().json()["predictions"]
+        expected[version] = [prediction["probabilities"] for prediction in predictions]
+    assert expected[other] != expected[before["version"]], "versions that cannot be told apart prove nothing"
+
+    with Load(stack, rows).running() as load:
+        for number in range(11):
+            promote(stack, other if number % 2 == 0 else before["version"])
+    promote(stack, before["version"])
+
+    assert load.failures == []
+    assert {answer["model_version"] for _, answer in load.answers} == set(expected)
+    for number, answer in load.answers:
+        assert answer["probabilities"] == pytest.approx(expected[answer["model_version"]][number], abs=1e-9)
+
+
+def test_what_is_answered_is_recorded_and_feedback_tells_how_right_it_was(
+    stack: Stack, rows: list[dict[str, Any]]
+) -> None:
+    api = stack.url("model-api")
+    answer = httpx.post(f"{api}/predict", json=rows[0], timeout=30).raise_for_status().json()
+    wrong = httpx.post(f"{api}/predict", json=rows[1], timeout=30).raise_for_status().json()
+    for prediction, truth in ((answer, answer["prediction"]), (wrong, (wrong["prediction"] + 1) % 7)):
+        told = {"prediction_id": prediction["prediction_id"], "cover_type": truth}
+        assert httpx.post(f"{api}/feedback", json=told, timeout=30).status_code == 204
+    unknown = {"prediction_id": "00000000-0000-4000-8000-000000000000", "cover_type": 1}
+    assert httpx.post(f"{api}/feedback", json=unknown, timeout=30).status_code == 404
+
+    ((elevation, soil, prediction, version, run_id, truth),) = stack.mysql(
+        "SELECT Elevation, Soil_Type, prediction, model_version, run_id, cover_type FROM predictions "
+        f"JOIN feedback USING (prediction_id) WHERE prediction_id = '{answer['prediction_id']}'"
+    )
+    model = serving(stack)
+    assert (int(elevation), soil) == (rows[0]["Elevation"], rows[0]["Soil_Type"])
+    assert (int(prediction), int(truth)) == (answer["prediction"], answer["prediction"])
+    assert (version, run_id) == (model["version"], model["run_id"])
+
+    live = wait_until(lambda: serving(stack)["live"], lambda live: live and live["known"] >= 2, seconds=30)
+    assert 0 < live["accuracy"] < 1
+    assert f'model_api_feedback{{version="{model["version"]}"}}' in get(stack, "/metrics").text
+
+
+def test_the_api_may_do_nothing_with_the_rest_of_the_database(stack: Stack) -> None:
+    grants = {line for (line,) in stack.mysql("SHOW GRANTS FOR 'model-api'@'%'")}
+    assert grants == {
+        "GRANT USAGE ON *.* TO `model-api`@`%`",
+        "GRANT SELECT, INSERT, CREATE ON `datadb`.`predictions` TO `model-api`@`%`",
+        "GRANT SELECT, INSERT, UPDATE, CREATE ON `datadb`.`feedback` TO `model-api`@`%`",
+    }
+
+
+def test_it_serves_and_starts_and_forgets_nothing_while_its_neighbours_are_dead(
+    stack: Stack, rows: list[dict[str, Any]]
+) -> None:
+    neighbours = ("mlflow", "minio", "mysql-data-store")
+    before = serving(stack)
+    try:
+        with Load(stack, rows).running() as load:
+            for name in neighbours:
+                stack.docker("kill", f"{stack.name}-{name}")
+            wait_until(lambda: serving(stack)["problem"], lambda problem: problem is not None, seconds=60)
+            assert get(stack, "/ready").status_code == 200
+        assert load.failures == []
+
+        # Killed, not stopped: what it had answered is in the journal. It starts from the volume alone.
+        stack.docker("kill", f"{stack.name}-model-api")
+        stack.docker("start", f"{stack.name}-model-api")
+        wait_until(lambda: ready(stack), lambda answers: answers, seconds=60)
+        again = serving(stack)
+        assert (again["version"], again["run_id"]) == (before["version"], before["run_id"])
+        last = httpx.post(f"{stack.url('model-api')}/predict", json=rows[0], timeout=30)
+        load.answers.append((0, last.raise_for_status().json()))
+    finally:
+        for name in neighbours:
+            stack.docker("start", f"{stack.name}-{name}")
+
+    answered = {answer["prediction_id"] for _, answer in load.answers}
+    wait_until(lambda: recorded(stack), lambda known: answered <= known, seconds=180)
+    wait_until(lambda: serving(stack)["problem"], lambda problem: problem is None, seconds=180)
+    assert "model_api_lost_total{" not in get(stack, "/metrics").text
+
+
+def ready(stack: Stack) -> bool:
+    try:
+        return get(stack, "/ready").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def recorded(stack: Stack) -> set[str]:
+    """Ids of the predictions in the database; none while it starts."""
+    try:
+        return {identity for (identity,) in stack.mysql("SELECT prediction_id FROM predictions")}
+    except subprocess.CalledProcessError:
+        return set()
