@@ -1,8 +1,10 @@
 """Registries to serve from: one of plain objects that can fail at will, and tiny real models."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.pipeline import Pipeline
@@ -45,6 +49,20 @@ def wait_until(holds: Callable[[], bool], what: str, seconds: float = 20) -> Non
     while not holds():
         assert time.monotonic() < end, f"waited {seconds} s in vain: {what}"
         time.sleep(0.01)
+
+
+@contextmanager
+def listening(app: FastAPI) -> Iterator[int]:
+    """The port of loopback on which a real server runs the app, for the block."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started, "the API listens")
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
 
 
 def example_frame() -> pd.DataFrame:

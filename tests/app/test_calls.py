@@ -1,15 +1,20 @@
 """The contract of the API, call by call, and what it says to what is wrong."""
 
+import socket
 import uuid
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
 from covertype import contract
+from covertype.settings import Settings
 from model_api import schemas
+from model_api.main import create_app
 
-from .conftest import NAME, Always, FakeRegistry, wait_until
+from .conftest import NAME, Always, FakeRegistry, listening, quick, wait_until
 
 RECORD = dict(contract.EXAMPLE)
 JSON = {"content-type": "application/json"}
@@ -204,6 +209,25 @@ def test_a_body_over_the_limit_is_413_by_its_header_and_by_its_bytes(client: Tes
     for answer in (by_header, by_bytes):
         assert answer.status_code == 413
         assert answer.json() == {"detail": "The body is larger than 5000000 bytes"}
+
+
+def test_a_body_that_does_not_come_is_408_and_others_are_answered_meanwhile(
+    registry: FakeRegistry, tmp_path: Path
+) -> None:
+    registry.production = 1
+    settings = quick(tmp_path).model_copy(update={"body_seconds": 0.5})
+    head = (
+        b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
+    )
+    with (
+        listening(create_app(registry, Settings(), settings)) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=20) as slow,
+    ):
+        slow.sendall(head + b"{")
+        assert httpx.get(f"http://127.0.0.1:{port}/health", timeout=20).status_code == 200
+        answer = slow.makefile("rb").read()  # to the end: the connection is closed
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"did not come within 0.5 seconds" in answer
 
 
 def test_a_class_that_the_version_never_saw_has_probability_0(

@@ -2,13 +2,11 @@
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import schemathesis
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -17,7 +15,7 @@ from schemathesis.specs.openapi import checks
 from covertype.settings import Settings
 from model_api.main import create_app
 
-from .conftest import FakeRegistry, quick, wait_until
+from .conftest import FakeRegistry, listening, quick
 
 
 @pytest.fixture(scope="module")
@@ -26,17 +24,8 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.
     registry = FakeRegistry()
     registry.production = 1
     folder: Path = tmp_path_factory.mktemp("state")
-    config = uvicorn.Config(create_app(registry, Settings(), quick(folder)), port=0, log_config=None)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        wait_until(lambda: server.started, "the API listens")
-        port = server.servers[0].sockets[0].getsockname()[1]
+    with listening(create_app(registry, Settings(), quick(folder))) as port:
         yield schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json")
-    finally:
-        server.should_exit = True
-        thread.join(timeout=20)
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
