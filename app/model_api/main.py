@@ -18,6 +18,7 @@ from covertype.settings import Settings
 from model_api import logs, metrics, schemas
 from model_api.boundary import BodyLimit, JsonRoute, refuse_invalid
 from model_api.engine import FEW_ROWS, Record
+from model_api.protocols import add_protocols
 from model_api.records import Recorder, RecordsAway
 from model_api.serving import MlflowRegistry, ModelHolder, NoModel, Registry, ServingModel
 from model_api.settings import ApiSettings
@@ -147,7 +148,7 @@ def _add_predictions(app: FastAPI, model_name: str, holder: ModelHolder, recorde
             raise HTTPException(404, f"There is no model {name[:100]!r}; see /listar_modelos")
         return _serving(holder)
 
-    def answer(serving: ServingModel, records: list[Record]) -> list[dict[str, Any]]:
+    def compute(serving: ServingModel, records: list[Record]) -> list[dict[str, Any]]:
         started = time.perf_counter()
         predictions = serving.predict(records)
         version = serving.registered
@@ -155,21 +156,22 @@ def _add_predictions(app: FastAPI, model_name: str, holder: ModelHolder, recorde
         recorder.record(version.version, version.run_id, records, predictions, seconds)
         return predictions
 
-    # Few rows take less time than handing them to another thread would.
+    async def answer(serving: ServingModel, records: list[Record]) -> list[dict[str, Any]]:
+        # Few rows take less time than handing them to another thread would.
+        if len(records) < FEW_ROWS:
+            return compute(serving, records)
+        return await run_in_threadpool(compute, serving, records)
+
     @app.post("/predict", response_model=schemas.Prediction, responses=_PREDICTING)
     async def predict(request: schemas.PredictRequest) -> Response:
         """Predict one observation."""
-        return _json(answer(model_for(request.model), [request.features()])[0])
+        return _json((await answer(model_for(request.model), [request.features()]))[0])
 
     @app.post("/predict/batch", response_model=schemas.BatchAnswer, responses=_PREDICTING)
     async def predict_batch(request: schemas.BatchRequest) -> Response:
         """Predict up to 10,000 observations at once, all with the same version."""
         serving = model_for(request.model)
-        records = [record.features() for record in request.records]
-        if len(records) < FEW_ROWS:
-            predictions = answer(serving, records)
-        else:
-            predictions = await run_in_threadpool(answer, serving, records)
+        predictions = await answer(serving, [record.features() for record in request.records])
         return _json({"predictions": predictions, "model_version": str(serving.registered.version)})
 
     @app.post("/feedback", status_code=204, responses=_FEEDBACK)
@@ -181,6 +183,8 @@ def _add_predictions(app: FastAPI, model_name: str, holder: ModelHolder, recorde
             raise HTTPException(503, str(error)) from error
         if not known:
             raise HTTPException(404, f"There is no prediction {request.prediction_id!r}")
+
+    add_protocols(app, model_for, answer, _PREDICTING)
 
 
 def _json(answer: dict[str, Any]) -> Response:

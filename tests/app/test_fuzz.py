@@ -43,7 +43,9 @@ def test_every_answer_is_one_that_the_document_declares(
         def answers(case: schemathesis.Case) -> None:
             # JSON Schema calls 15.0 an integer, which this API refuses as it refuses "15".
             written = json.dumps(case.body) if isinstance(case.body, dict | list) else ""
-            excluded = [checks.positive_data_acceptance] if re.search(r"\d\.0\b", written) else []
+            # And what tensors or a data frame must be to fit together no schema can say.
+            refusable = re.search(r"\d\.0\b", written) or "other protocols" in case.operation.tags
+            excluded = [checks.positive_data_acceptance] if refusable else []
             if case.operation.path == "/feedback":
                 excluded.append(not_a_server_error)  # 503: no database here; a 500 is not declared
             case.call_and_validate(excluded_checks=excluded)

@@ -1,0 +1,142 @@
+"""The same model by the Open Inference Protocol and by MLflow's `/invocations`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+
+from covertype import contract
+from covertype.settings import Settings
+from model_api.main import create_app
+
+from .conftest import NAME, FakeRegistry, quick, random_observations, tiny_pipeline, wait_until
+
+FEATURES = list(contract.FEATURES)
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    return random_observations(40, 5)[FEATURES]
+
+
+@pytest.fixture
+def api(registry: FakeRegistry, tmp_path: Path) -> Iterator[TestClient]:
+    """The API with a tiny real model."""
+    registry.pipelines[1] = tiny_pipeline(1)
+    registry.production = 1
+    with TestClient(create_app(registry, Settings(), quick(tmp_path))) as client:
+        wait_until(lambda: client.get("/ready").status_code == 200, "version 1 is served")
+        yield client
+
+
+def tensors(rows: pd.DataFrame, *, nested: bool = False) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "shape": [len(rows), 1] if nested else [len(rows)],
+            "datatype": "BYTES" if name in contract.CATEGORIES else "INT64",
+            "data": [[value] for value in rows[name].tolist()] if nested else rows[name].tolist(),
+        }
+        for name in FEATURES
+    ]
+
+
+@pytest.mark.parametrize("form", ["dataframe_records", "dataframe_split"])
+def test_invocations_answer_as_the_pipeline_does(api: TestClient, rows: pd.DataFrame, form: str) -> None:
+    orient = {"dataframe_records": "records", "dataframe_split": "split"}[form]
+    # Columns in another order: they go by their names.
+    body = {form: rows[FEATURES[::-1]].to_dict(orient)}
+    answer = api.post("/invocations", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"predictions": tiny_pipeline(1).predict(rows).tolist()}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_inference_protocol_answers_as_the_pipeline_does(
+    api: TestClient, rows: pd.DataFrame, nested: bool
+) -> None:
+    body = {"id": "mine", "inputs": tensors(rows, nested=nested)}
+    answer = api.post(f"/v2/models/{NAME}/infer", json=body).raise_for_status().json()
+    assert (answer["model_name"], answer["model_version"], answer["id"]) == (NAME, "1", "mine")
+    outputs = {output["name"]: output for output in answer["outputs"]}
+    assert outputs["Cover_Type"]["data"] == tiny_pipeline(1).predict(rows).tolist()
+    assert outputs["probabilities"]["shape"] == [40, 7]
+    expected = tiny_pipeline(1).predict_proba(rows).ravel().tolist()
+    assert outputs["probabilities"]["data"] == pytest.approx(expected)
+    assert len(set(outputs["prediction_id"]["data"])) == 40
+
+
+def test_only_the_outputs_that_are_asked_for_come(api: TestClient, rows: pd.DataFrame) -> None:
+    body = {"inputs": tensors(rows), "outputs": [{"name": "Cover_Type"}]}
+    answer = api.post(f"/v2/models/{NAME}/infer", json=body).raise_for_status().json()
+    assert [output["name"] for output in answer["outputs"]] == ["Cover_Type"]
+    body["outputs"] = [{"name": "another"}]
+    assert api.post(f"/v2/models/{NAME}/infer", json=body).status_code == 400
+
+
+def test_the_protocol_tells_what_is_here(api: TestClient) -> None:
+    assert api.get("/v2/health/live").json() == {"live": True}
+    assert api.get("/v2/health/ready").json() == {"ready": True}
+    assert api.get(f"/v2/models/{NAME}/ready").json() == {"name": NAME, "ready": True}
+    model = api.get(f"/v2/models/{NAME}").json()
+    assert (model["name"], model["versions"], model["platform"]) == (NAME, ["1"], "treelite")
+    assert [one["name"] for one in model["inputs"]] == FEATURES
+    for path in ("another", "another/ready"):
+        assert api.get(f"/v2/models/{path}").status_code == 404
+
+
+def test_without_a_model_the_protocols_say_so(empty_client: TestClient, rows: pd.DataFrame) -> None:
+    assert empty_client.get("/v2/health/live").status_code == 200
+    assert empty_client.get("/v2/health/ready").status_code == 503
+    assert empty_client.post(f"/v2/models/{NAME}/infer", json={"inputs": tensors(rows)}).status_code == 503
+    assert empty_client.post("/invocations", json={"dataframe_records": [{}]}).status_code == 503
+
+
+def test_what_breaks_the_contract_is_named_by_row_and_field(api: TestClient, rows: pd.DataFrame) -> None:
+    rows.loc[3, "Slope"] = 67
+    rows.loc[7, "Soil_Type"] = "C7744"
+    bodies = {
+        "/invocations": {"dataframe_split": rows.to_dict("split")},
+        f"/v2/models/{NAME}/infer": {"inputs": tensors(rows)},
+    }
+    for path, body in bodies.items():
+        answer = api.post(path, json=body)
+        assert answer.status_code == 422, answer.text
+        assert [error["loc"][-2:] for error in answer.json()["detail"]] == [[3, "Slope"], [7, "Soil_Type"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"shape": [41]}, "shape"),
+        ({"shape": [20, 2]}, "shape"),
+        ({"name": "Slope"}, "name"),
+        ({"shape": [1], "data": [2596]}, "inputs"),
+        ({"name": "Height"}, "Height"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_422(
+    api: TestClient, rows: pd.DataFrame, change: dict[str, Any], place: str
+) -> None:
+    inputs = tensors(rows)[::-1]
+    inputs[-1] |= change  # Elevation
+    answer = api.post(f"/v2/models/{NAME}/infer", json={"inputs": inputs})
+    assert answer.status_code == 422
+    assert place in {error["loc"][-1] for error in answer.json()["detail"]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"dataframe_records": [], "dataframe_split": None},
+        {"dataframe_split": {"columns": ["Slope", "Slope"], "data": [[1, 2]]}},
+        {"dataframe_split": {"columns": ["Slope"], "data": [[1, 2]]}},
+        {"inputs": [[1]]},
+    ],
+)
+def test_invocations_that_make_no_frame_are_422(api: TestClient, body: dict[str, Any]) -> None:
+    assert api.post("/invocations", json=body).status_code == 422
