@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Response
+from fastapi import Body, Depends, FastAPI, HTTPException, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from pydantic_core import to_json
@@ -94,18 +94,20 @@ def _add_state(app: FastAPI, registry: Registry, holder: ModelHolder, recorder: 
     def serving_model() -> ServingModel:
         return _serving(holder)
 
-    @app.get("/health")
+    @app.get("/health", tags=["state"])
     def health() -> schemas.Status:
         """Answer while the process lives."""
         return schemas.Status(status="ok")
 
-    @app.get("/ready", responses=_NOT_READY)
+    @app.get("/ready", tags=["state"], responses=_NOT_READY)
     def ready(_model: Annotated[ServingModel, Depends(serving_model)]) -> schemas.Status:
         """Answer 200 when a Production model is loaded."""
         return schemas.Status(status="ready")
 
     @app.get(
-        "/models", responses={503: {"model": schemas.Detail, "description": "The registry does not answer"}}
+        "/models",
+        tags=["state"],
+        responses={503: {"model": schemas.Detail, "description": "The registry does not answer"}},
     )
     def models() -> list[schemas.RegisteredVersion]:
         """Give every registered version, the newest first, as the registry has it now."""
@@ -117,24 +119,24 @@ def _add_state(app: FastAPI, registry: Registry, holder: ModelHolder, recorder: 
             raise HTTPException(503, "the model registry does not answer") from error
         return [schemas.RegisteredVersion.of(version) for version in versions]
 
-    @app.get("/listar_modelos")
+    @app.get("/listar_modelos", tags=["state"])
     def available_models() -> schemas.AvailableModels:
         """Give the names that a prediction may ask for, as the registry last said."""
         names = [holder.production.name] if holder.production else []
         return schemas.AvailableModels(modelos_disponibles=names)
 
-    @app.get("/model", responses=_NOT_READY)
+    @app.get("/model", tags=["state"], responses=_NOT_READY)
     def model(serving: Annotated[ServingModel, Depends(serving_model)]) -> schemas.ServingVersion:
         """Give the version that answers now."""
         live = recorder.accuracy(serving.registered.run_id)
         return schemas.ServingVersion.of(serving, holder.problem, live)
 
-    @app.get("/metrics", response_class=PlainTextResponse)
+    @app.get("/metrics", tags=["state"], response_class=PlainTextResponse)
     def show_metrics() -> Response:
         """Give the metrics in Prometheus' text format."""
         return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
 
-    @app.get("/schema")
+    @app.get("/schema", tags=["state"])
     def schema() -> dict[str, Any]:
         """Give the JSON schema of one record: ranges, categories, units and an example."""
         return contract.record_schema()
@@ -162,19 +164,23 @@ def _add_predictions(app: FastAPI, model_name: str, holder: ModelHolder, recorde
             return compute(serving, records)
         return await run_in_threadpool(compute, serving, records)
 
-    @app.post("/predict", response_model=schemas.Prediction, responses=_PREDICTING)
-    async def predict(request: schemas.PredictRequest) -> Response:
+    @app.post("/predict", tags=["predictions"], response_model=schemas.Prediction, responses=_PREDICTING)
+    async def predict(
+        request: Annotated[schemas.PredictRequest, Body(openapi_examples=schemas.EXAMPLES)],
+    ) -> Response:
         """Predict one observation."""
         return _json((await answer(model_for(request.model), [request.features()]))[0])
 
-    @app.post("/predict/batch", response_model=schemas.BatchAnswer, responses=_PREDICTING)
+    @app.post(
+        "/predict/batch", tags=["predictions"], response_model=schemas.BatchAnswer, responses=_PREDICTING
+    )
     async def predict_batch(request: schemas.BatchRequest) -> Response:
         """Predict up to 10,000 observations at once, all with the same version."""
         serving = model_for(request.model)
         predictions = await answer(serving, [record.features() for record in request.records])
         return _json({"predictions": predictions, "model_version": str(serving.registered.version)})
 
-    @app.post("/feedback", status_code=204, responses=_FEEDBACK)
+    @app.post("/feedback", tags=["predictions"], status_code=204, responses=_FEEDBACK)
     def feedback(request: schemas.Feedback) -> None:
         """Store what an observation turned out to be, for the accuracy that users see."""
         try:

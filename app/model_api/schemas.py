@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
+from fastapi.openapi.models import Example
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
@@ -62,6 +63,27 @@ class Observation(_Strict):
         """The 12 values by column."""
         values = self.__dict__
         return {name: values[name] for name in contract.FEATURES}
+
+
+# A real row of each class.
+# fmt: off
+_ROWS = {
+    0: (3192, 59, 3, 331, 37, 2630, 221, 233, 148, 924, "Commanche", "C7756"),
+    1: (3040, 70, 19, 601, 208, 630, 237, 200, 88, 942, "Rawah", "C7745"),
+    2: (2516, 169, 16, 67, 18, 997, 230, 245, 141, 1591, "Commanche", "C2705"),
+    3: (2262, 111, 13, 0, 0, 1300, 242, 225, 110, 577, "Cache", "C2704"),
+    4: (2785, 69, 21, 150, 130, 162, 237, 192, 77, 1321, "Rawah", "C7746"),
+    5: (2570, 306, 25, 120, 52, 1075, 144, 217, 209, 1606, "Commanche", "C7757"),
+    6: (3416, 290, 14, 95, 22, 5177, 179, 237, 198, 3870, "Commanche", "C8771"),
+}
+# fmt: on
+EXAMPLES: dict[str, Example] = {
+    contract.CLASSES[code]: {
+        "summary": f"A cell that is {contract.CLASSES[code]}",
+        "value": dict(zip(contract.FEATURES, row, strict=True)),
+    }
+    for code, row in _ROWS.items()
+}
 
 
 class PredictRequest(Observation):

@@ -243,6 +243,11 @@ def test_a_class_that_the_version_never_saw_has_probability_0(
 
 def test_the_documentation_has_an_example_that_works(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
+    named = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    assert list(named) == list(contract.CLASSES.values())
+    for example in named.values():
+        assert client.post("/predict", json=example["value"]).status_code == 200
+    assert all(call["tags"] for path in document["paths"].values() for call in path.values())
     for path, name in (("/predict", "PredictRequest"), ("/predict/batch", "BatchRequest")):
         example = document["components"]["schemas"][name]["examples"][0]
         assert client.post(path, json=example).status_code == 200
