@@ -60,9 +60,8 @@ class ForestEngine(Engine):
         rows = self._prepare.transform_records(records)
         if len(records) < FEW_ROWS:
             found = self._by_treelite(rows)
-            best = np.sort(found, axis=1)
             # Where two classes are all but equal the order of a sum decides, and scikit-learn's counts.
-            if (best[:, -1] - best[:, -2:][:, 0] > _TIE).all():
+            if all(best - second > _TIE for *_, second, best in map(sorted, found.tolist())):
                 return found
         known: Probabilities = self._forest.predict_proba(rows)
         return known

@@ -8,7 +8,7 @@ import uuid
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
@@ -17,12 +17,12 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _GIVEN_ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
 # The API has no pages but /docs: nothing may frame it, guess its types or keep its answers.
-_HEADERS = {
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-}
+_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+]
 _REFUSED = 400
 
 
@@ -69,9 +69,11 @@ class Identified:
 
         async def send_identified(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(raw=message["headers"])
-                headers["x-request-id"] = identity
-                headers.update(_HEADERS)
+                message["headers"] = [
+                    *message["headers"],
+                    *_HEADERS,
+                    (b"x-request-id", identity.encode()),
+                ]
                 if message["status"] >= _REFUSED:
                     # As JSON escapes it: a client cannot forge a line of the log by its path.
                     seconds = time.perf_counter() - started
