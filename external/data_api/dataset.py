@@ -61,9 +61,8 @@ class Dataset:
         return list(zip(*columns, strict=True))
 
     def _chance(self, batch: int) -> random.Random:
-        if self._seed is None:
-            return random.Random()
-        return random.Random(f"{self._seed} {batch} {next(self._draws[batch - 1])}")
+        seed = None if self._seed is None else f"{self._seed} {batch} {next(self._draws[batch - 1])}"
+        return random.Random(seed)  # noqa: S311 - it chooses rows, it guards nothing
 
 
 def _compact(column: pa.ChunkedArray) -> pa.Array:

@@ -200,7 +200,9 @@ def test_a_seed_makes_samples_repeatable_and_still_different_from_one_another(
     assert samples(None) != samples(None)
 
 
-@pytest.mark.parametrize("wrong", [{"min_update_time": -1}, {"batch_fraction": 0}, {"batch_fraction": 1.1}, {"sample_seed": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"min_update_time": -1}, {"batch_fraction": 0}, {"batch_fraction": 1.1}, {"sample_seed": -1}]
+)
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate(wrong)
