@@ -116,7 +116,9 @@ class TerrainFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ) -> npt.NDArray[np.object_]:
         """The 87 names, in the order of `transform`."""
         categories = [f"{name}={value}" for name, values in contract.CATEGORIES.items() for value in values]
-        return np.asarray([*contract.NUMERIC_FEATURES, *_COMBINED, "Distance_To_Water", *categories], dtype=object)
+        return np.asarray(
+            [*contract.NUMERIC_FEATURES, *_COMBINED, "Distance_To_Water", *categories], dtype=object
+        )
 
     @staticmethod
     def _check(frame: pd.DataFrame) -> None:
