@@ -23,7 +23,7 @@ _PLACE = (
     "Horizontal_Distance_To_Roadways",
     "Horizontal_Distance_To_Fire_Points",
 )
-# What each combination takes of each of them. Whole numbers: in float32 every sum of them is exact, in any order.
+# What each combination takes of each of them. In float32 sums of whole numbers are exact, in any order.
 _COMBINED = {
     "Elevation-Rise": (1, -1, 0, 0, 0),
     "5*Elevation-Water": (5, 0, -1, 0, 0),
