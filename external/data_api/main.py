@@ -36,7 +36,7 @@ class Detail(BaseModel):
 def create_app(settings: Settings | None = None, clock: Callable[[], float] = time.time) -> FastAPI:
     """Build the application; reads the data at once, so that a process that answers has it."""
     settings = settings or Settings()
-    dataset = Dataset(settings.data_file, settings.batch_fraction)
+    dataset = Dataset(settings.data_file, settings.batch_fraction, settings.sample_seed)
     progress = Progress(settings.state_dir, settings.min_update_time, clock)
     app = FastAPI(
         title="Covertype data source",

@@ -19,3 +19,6 @@ class Settings(BaseSettings):
     batch_fraction: float = Field(
         default=0.1, gt=0, le=1, description="share of a tenth that one answer samples"
     )
+    sample_seed: int | None = Field(
+        default=None, ge=0, description="makes samples repeatable, for a class or a test; none: always fresh"
+    )

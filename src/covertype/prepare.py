@@ -16,17 +16,52 @@ from covertype import contract
 
 TEST_SHARE = 0.2
 
-_DERIVED = (
-    "Elevation_Above_Water",
-    "Elevation_Less_Fifth_Of_Distance_To_Water",
-    "Distance_To_Water",
-    "Water_Plus_Roads",
-    "Water_Minus_Roads",
-    "Water_Plus_Fire_Points",
-    "Water_Minus_Fire_Points",
-    "Roads_Plus_Fire_Points",
-    "Roads_Minus_Fire_Points",
+# The measures that place a cell on the ground. Cells near one another are near in their sums and differences
+# too, and a tree, which cuts along one number at a time, cuts along those (docs/experiments.md).
+_PLACE = (
+    "Elevation",
+    "Vertical_Distance_To_Hydrology",
+    "Horizontal_Distance_To_Hydrology",
+    "Horizontal_Distance_To_Roadways",
+    "Horizontal_Distance_To_Fire_Points",
 )
+# What each combination takes of each of them. In float32 sums of whole numbers are exact, in any order.
+_COMBINED = {
+    "Elevation-Rise": (1, -1, 0, 0, 0),
+    "5*Elevation-Water": (5, 0, -1, 0, 0),
+    "5*Elevation+Roads": (5, 0, 0, 1, 0),
+    "5*Elevation-Roads": (5, 0, 0, -1, 0),
+    "5*Elevation+Fire": (5, 0, 0, 0, 1),
+    "5*Elevation-Fire": (5, 0, 0, 0, -1),
+    "10*Elevation+Roads+Fire": (10, 0, 0, 1, 1),
+    "10*Elevation-Roads-Fire": (10, 0, 0, -1, -1),
+    "10*Elevation+Roads-Fire": (10, 0, 0, 1, -1),
+    "10*Elevation-Roads+Fire": (10, 0, 0, -1, 1),
+    "Water+Roads": (0, 0, 1, 1, 0),
+    "Water-Roads": (0, 0, 1, -1, 0),
+    "2*Water+Roads": (0, 0, 2, 1, 0),
+    "2*Water-Roads": (0, 0, 2, -1, 0),
+    "Water+2*Roads": (0, 0, 1, 2, 0),
+    "Water-2*Roads": (0, 0, 1, -2, 0),
+    "Water+Fire": (0, 0, 1, 0, 1),
+    "Water-Fire": (0, 0, 1, 0, -1),
+    "2*Water+Fire": (0, 0, 2, 0, 1),
+    "2*Water-Fire": (0, 0, 2, 0, -1),
+    "Water+2*Fire": (0, 0, 1, 0, 2),
+    "Water-2*Fire": (0, 0, 1, 0, -2),
+    "Roads+Fire": (0, 0, 0, 1, 1),
+    "Roads-Fire": (0, 0, 0, 1, -1),
+    "2*Roads+Fire": (0, 0, 0, 2, 1),
+    "2*Roads-Fire": (0, 0, 0, 2, -1),
+    "Roads+2*Fire": (0, 0, 0, 1, 2),
+    "Roads-2*Fire": (0, 0, 0, 1, -2),
+    "Water+Roads+Fire": (0, 0, 1, 1, 1),
+    "Water+Roads-Fire": (0, 0, 1, 1, -1),
+    "Water-Roads+Fire": (0, 0, 1, -1, 1),
+    "Water-Roads-Fire": (0, 0, 1, -1, -1),
+}
+_WEIGHTS = np.array(list(_COMBINED.values()), dtype=np.float32).T
+_PLACE_POSITIONS = [contract.NUMERIC_FEATURES.index(name) for name in _PLACE]
 
 _measured = itemgetter(*contract.NUMERIC_FEATURES)
 _POSITIONS = {
@@ -58,7 +93,7 @@ def share(trains: pd.DataFrame, fraction: float) -> pd.DataFrame:
 
 
 class TerrainFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """The 12 features as float32 numbers: 10 measured, 9 derived, 44 indicators of the contract's fixed
+    """The 12 features as float32 numbers: 10 measured, 33 derived, 44 indicators of the contract's fixed
     categories.
 
     Nothing is learnt from data: the same row gives the same numbers in every batch. A category that the
@@ -73,7 +108,7 @@ class TerrainFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: pd.DataFrame) -> npt.NDArray[np.float32]:
-        """n x 63 numbers from n x 12 columns of the contract, in any order; raises ValueError on unknown
+        """n x 87 numbers from n x 12 columns of the contract, in any order; raises ValueError on unknown
         categories.
         """
         check_is_fitted(self, "n_features_in_")
@@ -97,38 +132,23 @@ class TerrainFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         measured: npt.NDArray[np.float32], positions: Sequence[npt.NDArray[np.int64]]
     ) -> npt.NDArray[np.float32]:
         """From the measured columns (n x 10), and of each category the positions of the rows' values."""
-        column = dict(zip(contract.NUMERIC_FEATURES, measured.T, strict=True))
-        elevation = column["Elevation"]
-        rise = column["Vertical_Distance_To_Hydrology"]
-        water = column["Horizontal_Distance_To_Hydrology"]
-        roads = column["Horizontal_Distance_To_Roadways"]
-        fires = column["Horizontal_Distance_To_Fire_Points"]
-        derived = np.column_stack(
-            [
-                elevation - rise,
-                elevation - np.float32(0.2) * water,
-                np.hypot(water, rise),
-                water + roads,
-                water - roads,
-                water + fires,
-                water - fires,
-                roads + fires,
-                roads - fires,
-            ]
-        )
+        place = measured[:, _PLACE_POSITIONS]
+        to_water = np.hypot(place[:, [1]], place[:, [2]])
         indicators = [
             np.eye(len(values), dtype=np.float32)[rows]
             for values, rows in zip(contract.CATEGORIES.values(), positions, strict=True)
         ]
-        return np.hstack([measured, derived, *indicators])
+        return np.hstack([measured, place @ _WEIGHTS, to_water, *indicators])
 
     def get_feature_names_out(
         self,
         input_features: object = None,  # noqa: ARG002 - scikit-learn's signature
     ) -> npt.NDArray[np.object_]:
-        """The 63 names, in the order of `transform`."""
+        """The 87 names, in the order of `transform`."""
         categories = [f"{name}={value}" for name, values in contract.CATEGORIES.items() for value in values]
-        return np.asarray([*contract.NUMERIC_FEATURES, *_DERIVED, *categories], dtype=object)
+        return np.asarray(
+            [*contract.NUMERIC_FEATURES, *_COMBINED, "Distance_To_Water", *categories], dtype=object
+        )
 
     @staticmethod
     def _check(frame: pd.DataFrame) -> None:

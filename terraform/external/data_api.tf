@@ -15,10 +15,13 @@ module "data_api" {
   ports        = { 8000 = var.data_api_port }
   bind_address = var.bind_address
 
-  environment = {
-    BATCH_FRACTION  = tostring(var.batch_fraction)
-    MIN_UPDATE_TIME = tostring(var.min_update_time)
-  }
+  environment = merge(
+    {
+      BATCH_FRACTION  = tostring(var.batch_fraction)
+      MIN_UPDATE_TIME = tostring(var.min_update_time)
+    },
+    var.sample_seed == "" ? {} : { SAMPLE_SEED = var.sample_seed },
+  )
 
   healthcheck = ["healthcheck", "http://127.0.0.1:8000/health"]
 }

@@ -80,3 +80,14 @@ variable "prebuilt" {
   type        = bool
   default     = false
 }
+
+variable "sample_seed" {
+  description = "A whole number that makes the source's samples repeatable; empty: every sample is fresh."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[0-9]*$", var.sample_seed))
+    error_message = "sample_seed is a whole number, 0 or more, or empty."
+  }
+}

@@ -186,7 +186,23 @@ def test_two_processes_share_the_progress_without_losing_or_doubling_a_batch(set
     assert [answer.status_code for answer in answers].count(400) == 15
 
 
-@pytest.mark.parametrize("wrong", [{"min_update_time": -1}, {"batch_fraction": 0}, {"batch_fraction": 1.1}])
+def test_a_seed_makes_samples_repeatable_and_still_different_from_one_another(
+    settings: Settings, clock: Clock
+) -> None:
+    def samples(seed: int | None) -> list[list[list[str]]]:
+        client = TestClient(create_app(settings.model_copy(update={"sample_seed": seed}), clock))
+        return [client.get("/data", params={"group_number": 1}).json()["data"] for _ in range(2)]
+
+    first, second = samples(7)
+    assert first != second
+    assert samples(7) == [first, second]
+    assert samples(8)[0] != first
+    assert samples(None) != samples(None)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"min_update_time": -1}, {"batch_fraction": 0}, {"batch_fraction": 1.1}, {"sample_seed": -1}]
+)
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate(wrong)
@@ -195,7 +211,8 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIN_UPDATE_TIME", "5")
     monkeypatch.setenv("BATCH_FRACTION", "0.5")
-    assert (Settings().min_update_time, Settings().batch_fraction) == (5, 0.5)
+    monkeypatch.setenv("SAMPLE_SEED", "3")
+    assert (Settings().min_update_time, Settings().batch_fraction, Settings().sample_seed) == (5, 0.5, 3)
 
 
 def test_a_file_without_a_column_is_refused(data_file: Path, settings: Settings, tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def settings_in(folder: Path) -> Settings:
         tracking_uri=f"sqlite:///{folder}/mlflow.db",
         trees=5,
         least_trees=1,
-        search_trees=3,
-        search_rows=300,
+        search_trees=10,  # enough of them for a forest to win
+        search_rows=600,
         importance_rows=50,
         promote_samples=200,
         jobs=1,

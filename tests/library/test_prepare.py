@@ -43,15 +43,17 @@ def test_features_of_a_known_row() -> None:
     names = transformer.get_feature_names_out()
     values = dict(zip(names, transformer.transform(frame)[0].tolist(), strict=True))
     assert values["Elevation"] == 2596
-    assert values["Elevation_Above_Water"] == 2636
-    assert values["Elevation_Less_Fifth_Of_Distance_To_Water"] == 2536
+    assert values["Elevation-Rise"] == 2636
+    assert values["5*Elevation-Water"] == 12_680
     assert values["Distance_To_Water"] == pytest.approx(302.6549, abs=1e-3)
-    assert (values["Water_Plus_Roads"], values["Water_Minus_Roads"]) == (810, -210)
-    assert (values["Water_Plus_Fire_Points"], values["Water_Minus_Fire_Points"]) == (6579, -5979)
-    assert (values["Roads_Plus_Fire_Points"], values["Roads_Minus_Fire_Points"]) == (6789, -5769)
+    assert (values["Water+Roads"], values["Water-Roads"]) == (810, -210)
+    assert (values["2*Water+Fire"], values["Water-2*Fire"]) == (6879, -12_258)
+    assert (values["Roads+Fire"], values["Roads-Fire"]) == (6789, -5769)
+    assert values["10*Elevation-Roads+Fire"] == 25_960 - 510 + 6279
+    assert values["Water-Roads-Fire"] == 300 - 510 - 6279
     switched_on = [name for name in names if "=" in name and values[name] == 1]
     assert switched_on == ["Wilderness_Area=Rawah", "Soil_Type=C7745"]
-    assert len(names) == len(values) == 63
+    assert len(names) == len(values) == 87
 
 
 def test_the_same_row_gives_the_same_numbers_whatever_comes_with_it(observations: pd.DataFrame) -> None:

@@ -4,10 +4,14 @@ That machine is a container with SSH and sudo. Its engine is the tests' own, so 
 that means the same in both, and it shares the host's network.
 """
 
+import hashlib
+import json
 import os
 import re
 import subprocess
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import httpx
@@ -92,17 +96,22 @@ def remote(machine: str, inventory: Path) -> Iterator[Stack]:
         remote.make("destroy", YES="1")
 
 
-def playbook(remote: Stack, name: str, *arguments: str) -> list[str]:
-    """Run a part of `make up` there; the lines that people see."""
-    done = subprocess.run(
+def attempt(remote: Stack, name: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a part of `make up` there, well or not."""
+    return subprocess.run(
         ["bin/playbook", name, *arguments],
         cwd=PROJECT,
-        env=os.environ | remote.variables,
+        env=os.environ | remote.variables | variables,
         text=True,
         capture_output=True,
         check=False,
         timeout=900,
     )
+
+
+def playbook(remote: Stack, name: str, *arguments: str, **variables: str) -> list[str]:
+    """Run a part of `make up` there; the lines that people see."""
+    done = attempt(remote, name, *arguments, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
 
@@ -154,6 +163,69 @@ def test_verify_names_what_differs_there_and_the_next_run_puts_it_right(remote: 
     assert "Copy the project's files" in changed
     assert "values/minio-admin" in changed
     assert "stale.tf" not in on_machine("ls", f"{there}/terraform/stack")
+
+
+@pytest.fixture
+def bundle(remote: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A small bundle for that machine, whose engine has the one image that it names."""
+    loader = SourceFileLoader("bundle", str(PROJECT / "bin/bundle"))
+    spec = spec_from_loader("bundle", loader)
+    assert spec is not None
+    program = module_from_spec(spec)
+    loader.exec_module(program)
+    monkeypatch.setenv("STACK_NAME", remote.name)
+    facts = (
+        "import platform, sys; release = platform.freedesktop_os_release(); "
+        "print(release['ID'], release['VERSION_CODENAME']); print(*sys.version_info[:2], sep='.')"
+    )
+    host, python = on_machine("python3", "-c", facts).splitlines()
+
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    files = {}
+    for name in ("images.tar.gz", "terraform"):
+        (folder / name).write_text(f"{name} as it was written\n", encoding="utf-8")
+        content = (folder / name).read_bytes()
+        files[name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest = {
+        "format": program.FORMAT,
+        "made_for": program.made_for() | {"host": host, "python": python},
+        "images": ["debian:trixie-slim"],
+        "files": files,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    yield folder
+    on_machine("rm", "-rf", str(folder))
+
+
+def test_a_bundle_is_brought_and_what_was_damaged_there_is_put_right(remote: Stack, bundle: Path) -> None:
+    assert "Copy the bundle" in "\n".join(playbook(remote, "prepare_host", BUNDLE=str(bundle)))
+    assert playbook(remote, "prepare_host", BUNDLE=str(bundle))[-1].endswith("no changes")
+
+    # Of the same size and time: only what is in it tells.
+    terraform = bundle / "terraform"
+    spoil = (
+        'touch --reference "$0" /tmp/time; sed --in-place s/written/WRITTEN/ "$0"; '
+        'touch --reference /tmp/time "$0"'
+    )
+    on_machine("sh", "-c", spoil, str(terraform))
+    assert "Copy the bundle" in "\n".join(playbook(remote, "prepare_host", BUNDLE=str(bundle)))
+    assert on_machine("cat", str(terraform)) == terraform.read_text(encoding="utf-8")
+
+
+def test_a_bundle_is_checked_there(remote: Stack, bundle: Path) -> None:
+    """The one here would not do for this machine, which is of another release."""
+    (bundle / "terraform").write_text("terraform as it was WRITTEN\n", encoding="utf-8")
+    done = attempt(remote, "prepare_host", BUNDLE=str(bundle))
+    assert done.returncode != 0
+    assert f"The bundle {bundle} cannot be used: terraform is damaged" in done.stdout
+
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    manifest["made_for"]["host"] = "example 1"
+    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    done = attempt(remote, "prepare_host", BUNDLE=str(bundle))
+    assert done.returncode != 0
+    assert "its packages are for example 1 and this host is debian trixie" in done.stdout
 
 
 def test_destroy_leaves_nothing_there(remote: Stack, folder: Path) -> None:

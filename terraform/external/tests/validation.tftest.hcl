@@ -13,6 +13,7 @@ run "too_much" {
     data_api_port   = 65536
     debian_image    = "debian:latest"
     min_update_time = -1
+    sample_seed     = "-1"
   }
 
   expect_failures = [
@@ -22,6 +23,7 @@ run "too_much" {
     var.data_api_port,
     var.debian_image,
     var.min_update_time,
+    var.sample_seed,
   ]
 }
 
