@@ -46,7 +46,7 @@ module "mlflow" {
   stack_name = local.stack_name
   image      = module.service_image["mlflow"].image_id
   user       = local.users.mlflow
-  memory_mb  = 1536
+  memory_mb  = 3072 # half of it at rest; /tmp counts too
   patience   = var.patience
   networks   = [for network in ["artifacts", "mlflow-db", "tracking"] : docker_network.this[network].name]
 
@@ -56,6 +56,8 @@ module "mlflow" {
   environment = local.mlflow_environment
   secrets_dir = "${local.secrets}/mlflow"
   secrets     = ["aws-credentials", "mysql.cnf"]
+  # Each artifact that comes or goes lies there whole: a model of all rows is some 400 MB, and several clients may ask at once.
+  tmpfs = { "/tmp" = "rw,noexec,nosuid,nodev,size=2g,mode=1777" }
 
   healthcheck = ["healthcheck", "http://127.0.0.1:5000/health"]
 
