@@ -64,13 +64,13 @@ def settings() -> Iterator[Settings]:
     own = Settings(
         experiment=name,
         model_name=name,
-        trees=5,
+        trees=10,
         least_trees=1,
-        search_trees=3,
-        search_rows=300,
+        search_trees=10,  # enough of them for a forest to win
+        search_rows=600,
         importance_rows=50,
         promote_samples=200,
-        # Five trees are no better than noise and lose a rare class easily: those rules are proven in
+        # Ten trees are no better than noise and lose a rare class easily: those rules are proven in
         # tests/library, and here a gain is to be a gain.
         promote_confidence=0.55,
         promote_tolerance=1,
