@@ -39,6 +39,7 @@ class Shelf:
                 return LoadedModel(version, artifact.read(place, name))
             except artifact.ArtifactError as error:
                 log.warning("The copy on the volume is of no use and is fetched again: %s", error)
+                # Another process may remove it too; if it stays, the rename below says so.
                 shutil.rmtree(place, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=self._folder) as scratch:
@@ -64,6 +65,7 @@ class Shelf:
         others = [path for path in self._folder.iterdir() if path.is_dir() and path != current]
         others = [path for path in others if not path.name.startswith(".fetch-")]
         for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT - 1 :]:
+            # Another process may remove it too; what stays is tried again after the next version.
             shutil.rmtree(path, ignore_errors=True)
 
     def last_good(self) -> LoadedModel | None:
