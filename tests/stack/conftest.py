@@ -68,13 +68,19 @@ class Stack:
         return f"http://127.0.0.1:{self.variables[service.upper().replace('-', '_') + '_PORT']}"
 
     def make(self, target: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the project as a user types it; what it prints is kept beside the screenshots."""
-        environment = {**os.environ, **self.variables, **variables}
-        # A stack is told by what is typed here alone.
+        """Run a command of the project as a user types it."""
+        return self.run("make", "--no-print-directory", target, **variables)
+
+    def playbook(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one play of the project, with arguments of ansible-playbook."""
+        return self.run("bin/playbook", name, *arguments)
+
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command for this stack alone; what it prints is kept beside the screenshots."""
         done = subprocess.run(
-            ["make", "--no-print-directory", target],
+            command,
             cwd=PROJECT,
-            env=environment,
+            env={**os.environ, **self.variables, **variables},
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -84,7 +90,7 @@ class Stack:
         )
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
         with (ARTEFACTS / "commands.log").open("a", encoding="utf-8") as log:
-            log.write(f"$ make {target} {variables or ''}\n{done.stdout}(exit {done.returncode})\n\n")
+            log.write(f"$ {' '.join(command)} {variables or ''}\n{done.stdout}(exit {done.returncode})\n\n")
         return done
 
     def docker(self, *arguments: str) -> str:

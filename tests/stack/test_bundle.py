@@ -104,9 +104,13 @@ def test_the_engine_installs_without_a_network(stack: Stack, bundle: Path, tmp_p
     assert " docker.io " in shown
 
 
-def test_it_brings_the_same_model_back_and_nothing_is_built(stack: Stack, bundle: Path) -> None:
+def test_down_and_up_from_it_keep_rows_and_model_and_nothing_is_built(stack: Stack, bundle: Path) -> None:
     before = (image_ids(stack), stack.mysql("SELECT COUNT(*) FROM raw_observations"), production(stack))
-    assert stack.make("down").returncode == 0
+    down = stack.make("down")
+    assert down.returncode == 0, down.stdout[-3000:]
+    assert not stack.labelled("container")
+    assert not stack.labelled("network")
+    assert stack.labelled("volume")
 
     # As on a machine that never built them.
     stack.docker("image", "rm", *before[0])

@@ -38,6 +38,7 @@ def put_right(stack: Stack, drifts: list[str]) -> None:
     assert stack.make("verify").returncode == 0
     plan = stack.make("plan")
     assert plan.returncode == 0, plan.stdout[-3000:]
+    assert plan.stdout.splitlines()[-1] == "no changes"
 
 
 def test_what_was_undone_is_named_and_put_right(stack: Stack) -> None:
