@@ -1,4 +1,4 @@
-"""A forest of trees in the form that answers fastest, made from scikit-learn's: the walk itself is `trees.c`."""
+"""A forest in the form that answers fastest, made from scikit-learn's; the walk itself is `trees.c`."""
 
 import ctypes
 import os
@@ -14,11 +14,9 @@ LIBRARY = Path(os.environ.get("MODEL_API_TREES", "/opt/model-api/trees.so"))
 
 _NODE = np.dtype([("threshold", "<f4"), ("place", "<u4")])
 _CHILD_BITS, _COLUMN_BITS = 24, 8
-_CALL = (
-    [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]  # nodes, roots, how many trees
-    + [ctypes.c_void_p, ctypes.c_int64]  # leaves, how many classes
-    + [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]  # rows, columns, how many rows, found
-)
+# Nodes, roots, how many trees; leaves, how many classes; rows, how many columns and rows; what is found.
+_ADDRESS, _NUMBER = ctypes.c_void_p, ctypes.c_int64
+_CALL: list[Any] = [_ADDRESS, _ADDRESS, _NUMBER, _ADDRESS, _NUMBER, _ADDRESS, _NUMBER, _NUMBER, _ADDRESS]
 # Letting other threads run costs more than a few rows do.
 _FEW_ROWS = 32
 
@@ -41,7 +39,10 @@ class Forest:
         self._classes = leaves.shape[1]
         self._head = (nodes.ctypes.data, roots.ctypes.data, len(roots), leaves.ctypes.data, self._classes)
         # The same function twice: once without letting other threads run.
-        self._few, self._many = ctypes.PyDLL(str(LIBRARY)).probabilities, ctypes.CDLL(str(LIBRARY)).probabilities
+        self._few, self._many = (
+            ctypes.PyDLL(str(LIBRARY)).probabilities,
+            ctypes.CDLL(str(LIBRARY)).probabilities,
+        )
         for call in (self._few, self._many):
             call.argtypes, call.restype = _CALL, None
 
@@ -58,7 +59,10 @@ class Forest:
         if len(leaves) >= 2**_CHILD_BITS:
             raise Inconvertible("it has too many different leaves")  # a float counts no further
         ends = np.cumsum([np.count_nonzero(tree.children_left < 0) for tree in trees])
-        parts = [_nodes(tree, own, columns) for tree, own in zip(trees, np.split(rows.ravel(), ends[:-1]), strict=True)]
+        parts = [
+            _nodes(tree, own, columns)
+            for tree, own in zip(trees, np.split(rows.ravel(), ends[:-1]), strict=True)
+        ]
         roots = np.cumsum([0, *map(len, parts[:-1])], dtype=np.int64)
         return cls(np.concatenate(parts), roots, np.ascontiguousarray(leaves, dtype=np.float64))
 

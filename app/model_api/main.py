@@ -16,15 +16,21 @@ from starlette.middleware import Middleware
 from covertype import contract
 from covertype.settings import Settings
 from model_api import logs, metrics, schemas
+from model_api.attendance import Attended
 from model_api.boundary import BodyLimit, JsonRoute, refuse_invalid
-from model_api.engine import FEW_ROWS, Record
+from model_api.engine import Record
+from model_api.model import ServingModel
 from model_api.protocols import add_protocols
 from model_api.records import Recorder, RecordsAway
-from model_api.serving import MlflowRegistry, ModelHolder, NoModel, Registry, ServingModel
+from model_api.registry import MlflowRegistry, Registry
+from model_api.serving import ModelHolder, NoModel
 from model_api.settings import ApiSettings
 from model_api.shelf import Shelf
 
 log = logging.getLogger(__name__)
+
+# So many take less time than handing them to another thread would.
+_FEW_ROWS = 64
 
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"model": schemas.Detail, "description": "No model; the reason"}
@@ -70,8 +76,7 @@ def create_app(
         lifespan=lifespan,
         exception_handlers={RequestValidationError: refuse_invalid},
         middleware=[
-            Middleware(logs.Identified),
-            Middleware(metrics.Measured),
+            Middleware(Attended),
             Middleware(BodyLimit, limit=api_settings.body_limit, seconds=api_settings.body_seconds),
         ],
     )
@@ -159,8 +164,7 @@ def _add_predictions(app: FastAPI, model_name: str, holder: ModelHolder, recorde
         return predictions
 
     async def answer(serving: ServingModel, records: list[Record]) -> list[dict[str, Any]]:
-        # Few rows take less time than handing them to another thread would.
-        if len(records) < FEW_ROWS:
+        if len(records) < _FEW_ROWS:
             return compute(serving, records)
         return await run_in_threadpool(compute, serving, records)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from covertype import contract
 from model_api import schemas
 from model_api.engine import Record
-from model_api.serving import ServingModel
+from model_api.model import ServingModel
 
 type Answer = Callable[[ServingModel, list[Record]], Awaitable[list[dict[str, Any]]]]
 type Location = tuple[str | int, ...]

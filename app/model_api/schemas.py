@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from covertype import contract
-from covertype.registry import ModelVersion
+from covertype.version import ModelVersion
 from model_api import records
-from model_api.serving import ServingModel
+from model_api.model import ServingModel
 
 ModelName = Annotated[
     str | None,
@@ -154,9 +154,11 @@ class ServingVersion(BaseModel):
     run_id: str
     loaded_at: datetime
     metrics: dict[str, float]
-    engine: str = Field(description="What computes its probabilities: treelite, or scikit-learn itself")
+    engine: str = Field(
+        description="What computes its probabilities: a compact forest, or scikit-learn itself"
+    )
     live: LiveAccuracy | None = Field(description="What feedback says of this version; null: nothing yet")
-    engine_note: str | None = Field(description="Why it is not treelite, if so")
+    engine_note: str | None = Field(description="Why it is no compact forest, if so")
     problem: str | None = Field(description="Why this may not be the Production version of the moment, if so")
 
     @classmethod

@@ -6,7 +6,7 @@ Forest, Colorado).
 
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -129,7 +129,7 @@ def record_schema() -> dict[str, Any]:
     }
 
 
-def features_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def features_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Frame of n x 12 from records with valid values: integers as int64, categories as str, columns in the
     contract's order.
     """
