@@ -85,6 +85,9 @@ def _nodes(tree: Any, leaf_rows: npt.NDArray[np.int64], padding_column: int) -> 
     pairs = 1 + 2 * np.arange(np.count_nonzero(inner))
     place = np.zeros(len(left), dtype=np.int64)
     place[left[inner]], place[right[inner]] = pairs, pairs + 1
+    # Each node has one parent, but the root: then every walk stays in the tree, and ends.
+    if (np.sort(place) != np.arange(len(place))).any() or (tree.feature[inner] >= padding_column).any():
+        raise Inconvertible("one of its trees is no tree")
     found = np.empty(len(left), dtype=_NODE)
     found["threshold"][place[inner]] = _not_above(tree.threshold[inner])
     found["place"][place[inner]] = (tree.feature[inner] << _CHILD_BITS) + pairs

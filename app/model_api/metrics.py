@@ -21,6 +21,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
+_ROW_SECONDS = (0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.01, 0.1)
+
 REQUESTS = Counter("model_api_requests", "Requests answered", ["method", "route", "status"])
 DURATION = Histogram(
     "model_api_request_seconds", "From the first byte to the last", ["route"], buckets=_SECONDS
@@ -51,6 +53,18 @@ CREATED = Gauge(
     "When the version that answers was registered",
     multiprocess_mode="mostrecent",
 )
+SHADOW_ROWS = Counter(
+    "model_api_shadow_rows",
+    "Rows that the challenger predicted too, by whether it agreed with the champion",
+    ["version", "outcome"],
+)
+SHADOW_SECONDS = Histogram(
+    "model_api_shadow_row_seconds",
+    "Time that the challenger took for a row, many at once",
+    ["version"],
+    buckets=_ROW_SECONDS,
+)
+SHADOW_DROPPED = Counter("model_api_shadow_dropped", "Rows that the challenger had no time for")
 FEEDBACK = Gauge(
     "model_api_feedback", "Answers whose truth is known", ["version"], multiprocess_mode="mostrecent"
 )

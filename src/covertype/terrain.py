@@ -77,7 +77,7 @@ _INDICATORS = [
 
 
 def numbers(
-    measured: npt.ArrayLike, indicators: Sequence[npt.ArrayLike], padding: int = 0
+    measured: npt.ArrayLike, indicators: Sequence[Sequence[int] | npt.NDArray[np.int64]], padding: int = 0
 ) -> npt.NDArray[np.float32]:
     """n x 87 numbers, in the order of `NAMES`, from the measured columns (n x 10) and, for each category, the
     column that is 1 in each row; `padding` columns with minus infinity follow.
@@ -85,11 +85,13 @@ def numbers(
     given = np.asarray(measured, dtype=np.float32)
     found = np.zeros((len(given), len(NAMES) + padding), dtype=np.float32)
     found[:, :_MEASURED] = given
-    found[:, _MEASURED:_TO_WATER] = given @ _WEIGHTS
+    found[:, _MEASURED:_TO_WATER] = given.dot(_WEIGHTS)
     np.hypot(given[:, _RISE], given[:, _WATER], out=found[:, _TO_WATER])
-    rows = np.arange(len(given))
     for columns in indicators:
-        found[rows, columns] = 1
+        if len(given) == 1:  # an index array costs more than all else
+            found[0, columns[0]] = 1
+        else:
+            found[np.arange(len(given)), columns] = 1
     if padding:
         found[:, len(NAMES) :] = -np.inf
     return found

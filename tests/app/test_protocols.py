@@ -82,7 +82,7 @@ def test_the_protocol_tells_what_is_here(api: TestClient) -> None:
     assert api.get("/v2/health/ready").json() == {"ready": True}
     assert api.get(f"/v2/models/{NAME}/ready").json() == {"name": NAME, "ready": True}
     model = api.get(f"/v2/models/{NAME}").json()
-    assert (model["name"], model["versions"], model["platform"]) == (NAME, ["1"], "treelite")
+    assert (model["name"], model["versions"], model["platform"]) == (NAME, ["1"], "compact forest")
     assert [one["name"] for one in model["inputs"]] == FEATURES
     for path in ("another", "another/ready"):
         assert api.get(f"/v2/models/{path}").status_code == 404

@@ -80,7 +80,7 @@ def test_ten_promotions_and_a_rollback_under_load_fail_nothing_and_mislabel_noth
     stack: Stack, rows: list[dict[str, Any]]
 ) -> None:
     before = serving(stack)
-    assert (before["engine"], before["engine_note"], before["problem"]) == ("treelite", None, None)
+    assert (before["engine"], before["engine_note"], before["problem"]) == ("compact forest", None, None)
     other = next(
         one["version"] for one in get(stack, "/models").json() if one["version"] != before["version"]
     )
