@@ -22,8 +22,9 @@ from model_api.settings import ApiSettings
 
 log = logging.getLogger(__name__)
 
-_LINES_A_STATEMENT = 1_000
-_BYTES_A_STATEMENT = 4_000_000
+# Small, since whoever escapes and sends a text lets no request be answered meanwhile.
+_LINES_A_STATEMENT = 250
+_BYTES_A_STATEMENT = 500_000
 
 _FEATURE_TYPES = tables.FEATURE_TYPES
 # The server takes the lines apart: one value to escape, however many rows. What was delivered stays as it is.

@@ -5,13 +5,15 @@ import random
 import threading
 import time
 
-from covertype.version import CHAMPION, ModelVersion
+from covertype.version import CHALLENGER, CHAMPION, ModelVersion
 from model_api import metrics
 from model_api.logs import reason
 from model_api.model import ServingModel
 from model_api.registry import Registry
 
 log = logging.getLogger(__name__)
+
+_NOUNS = {CHAMPION: "Production", CHALLENGER: "challenger"}
 
 
 class NoModel(Exception):
@@ -84,7 +86,7 @@ class ModelHolder:
             self._report(f"the model registry cannot be asked: {reason(error)}")
             return
         if production is None:
-            self._report("the registry has no Production version")
+            self._report(f"the registry has no {_NOUNS[self._role]} version")
             if self._role != CHAMPION and self._model is not None:
                 self._serve(None)
         # Not by its number: a registry that was lost and made anew counts from 1 again.
@@ -138,9 +140,9 @@ class ModelHolder:
         if problem != self._problem:
             self._problem = problem
             if problem:
-                log.warning("Model: %s", problem)
+                log.warning("%s: %s", self._role, problem)
             else:
-                log.info("Model: the Production version is serving")
+                log.info("%s: it is the version that the registry names", self._role)
 
     def _start_from_last_good(self) -> None:
         """Serve what served last until the registry has been asked: at once, and also when it is away."""
