@@ -1,5 +1,6 @@
 """The same model by the Open Inference Protocol and by MLflow's `/invocations`."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,20 @@ def test_the_inference_protocol_answers_as_the_pipeline_does(
     expected = tiny_pipeline(1).predict_proba(rows).ravel().tolist()
     assert outputs["probabilities"]["data"] == pytest.approx(expected)
     assert len(set(outputs["prediction_id"]["data"])) == 40
+
+
+def test_a_body_without_a_type_is_json_as_the_client_of_triton_sends_it(
+    api: TestClient, rows: pd.DataFrame
+) -> None:
+    # As tritonclient 2.73.0 wrote it with binary_data=False.
+    outputs = [{"name": "Cover_Type", "parameters": {"binary_data": False}}]
+    body = json.dumps({"inputs": tensors(rows), "outputs": outputs}).encode()
+    request = api.build_request("POST", f"/v2/models/{NAME}/infer", content=body)
+    request.headers.pop("content-type", None)
+    answer = api.send(request).raise_for_status().json()
+    assert answer["outputs"][0]["data"] == tiny_pipeline(1).predict(rows).tolist()
+    refused = api.build_request("POST", "/predict", content=body)
+    assert api.send(refused).status_code == 422, "elsewhere a type is asked for"
 
 
 def test_only_the_outputs_that_are_asked_for_come(api: TestClient, rows: pd.DataFrame) -> None:
