@@ -121,7 +121,8 @@ class Shelf:
         """Note that a version serves well in a role, and drop all without a role but the one before."""
         text = asdict(version) | {"created": version.created.isoformat()}
         self._write(self._folder / _ROLES[role], text)
-        self._place(version).touch()
+        if (place := self._place(version)).is_dir():
+            place.touch()
         used = [kept.run_id for kept in map(self.kept, _ROLES) if kept is not None]
         others = [path for path in self._folder.iterdir() if path.is_dir() and path.name not in used]
         others = [path for path in others if not path.name.startswith(_SCRATCH)]
