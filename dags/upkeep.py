@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import CronTriggerTimetable, Param, dag, task
+from airflow.sdk import BaseHook, CronTriggerTimetable, Param, dag, task
 
 RETENTION_DAYS = int(os.environ.get("COVERTYPE_RETENTION_DAYS", "30"))
 LOGS = "/opt/airflow/logs"
@@ -13,8 +13,8 @@ LOGS = "/opt/airflow/logs"
 DOC = """
 ### What is older than the retention goes
 **prune_mlflow** deletes old runs and logged models with their artifacts, never those of a registered
-version · **prune_history** takes old runs, tasks and events out of Airflow's database ·
-**prune_logs** deletes old log files.
+version · **prune_answers** deletes old predictions and feedback · **prune_history** takes old runs,
+tasks and events out of Airflow's database · **prune_logs** deletes old log files.
 
 Every night; each task can be repeated. Trigger it with another `retention_days` to clean up more.
 Deleted artifacts stay recoverable in MinIO, whose bucket keeps versions, for as long again.
@@ -49,7 +49,7 @@ def oldest_kept(dag_run: Any, params: Any) -> datetime:
     user_defined_macros={"oldest_kept": oldest_kept},
 )
 def covertype_upkeep() -> None:
-    """Three tasks that do not depend on one another."""
+    """Four tasks that do not depend on one another."""
 
     @task
     def prune_mlflow(dag_run: Any = None, params: Any = None) -> dict[str, int]:
@@ -62,6 +62,18 @@ def covertype_upkeep() -> None:
         return asdict(upkeep.prune_mlflow(Settings(), oldest_kept(dag_run, params)))
 
     @task
+    def prune_answers(dag_run: Any = None, params: Any = None) -> dict[str, int]:
+        """Old predictions of the model API, and old feedback. Returns how many of each."""
+        from contextlib import closing
+
+        from covertype import tables, upkeep
+
+        known = BaseHook.get_connection("mysql_default")
+        named = (known.host or "", known.login or "", known.password or "", known.schema or "")
+        with closing(tables.connect(*named, known.port or 3306)) as connection:
+            return upkeep.prune_answers(connection, oldest_kept(dag_run, params))
+
+    @task
     def prune_logs(dag_run: Any = None, params: Any = None) -> int:
         """Old log files. Returns how many."""
         from pathlib import Path
@@ -71,6 +83,7 @@ def covertype_upkeep() -> None:
         return upkeep.prune_files(Path(LOGS), oldest_kept(dag_run, params))
 
     prune_mlflow()
+    prune_answers()
     prune_logs()
     BashOperator(
         task_id="prune_history",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -86,10 +87,11 @@ class Prediction:
 class ModelApi:
     """Calls of the model API at one address (scheme://host:port); safe to share between threads."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         self.url = url.rstrip("/")
         # The API is a neighbour on a private network: proxies of the environment are not for it.
-        self._http = httpx.Client(base_url=self.url, trust_env=False, headers={"accept": "application/json"})
+        headers = {"accept": "application/json"} | ({"x-api-key": key} if key else {})
+        self._http = httpx.Client(base_url=self.url, trust_env=False, headers=headers)
 
     def form(self) -> Form:
         """What GET /schema says a record is."""
@@ -143,8 +145,10 @@ class ModelApi:
 
 
 def from_environment() -> ModelApi:
-    """The client of the address in MODEL_API_URL."""
-    return ModelApi(os.environ.get("MODEL_API_URL", "http://model-api:8989"))
+    """The client of the address in MODEL_API_URL, with the key in MODEL_API_KEY_FILE if that names a file."""
+    file = os.environ.get("MODEL_API_KEY_FILE")
+    key = Path(file).read_text(encoding="utf-8").strip() if file else ""
+    return ModelApi(os.environ.get("MODEL_API_URL", "http://model-api:8989"), key)
 
 
 def _refusal(answer: httpx.Response, call: str, url: str) -> Problem:

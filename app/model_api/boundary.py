@@ -36,7 +36,13 @@ class JsonRoute(APIRoute):
         """Wrap the usual handler."""
         handle = super().get_route_handler()
 
+        # The Open Inference Protocol is JSON without a word: Triton's own client names no type.
+        untyped_is_json = self.path.startswith("/v2/")
+
         async def handle_strictly(request: Request) -> Response:
+            if untyped_is_json and "content-type" not in request.headers:
+                headers = [*request.scope["headers"], (b"content-type", b"application/json")]
+                request.scope["headers"] = headers
             return await handle(_JsonRequest(request.scope, request.receive))
 
         return handle_strictly

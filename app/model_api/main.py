@@ -1,11 +1,14 @@
 """The HTTP face of the model."""
 
+import gc
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
+import limits
 from fastapi import Body, Depends, FastAPI, HTTPException, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
@@ -15,16 +18,25 @@ from starlette.middleware import Middleware
 
 from covertype import contract
 from covertype.settings import Settings
+from covertype.version import CHALLENGER
 from model_api import logs, metrics, schemas
+from model_api.access import KeyRequired, RateLimit, describe_key, read_key
+from model_api.attendance import Attended
 from model_api.boundary import BodyLimit, JsonRoute, refuse_invalid
-from model_api.engine import FEW_ROWS, Record
+from model_api.engine import Record
+from model_api.model import ServingModel
 from model_api.protocols import add_protocols
 from model_api.records import Recorder, RecordsAway
-from model_api.serving import MlflowRegistry, ModelHolder, NoModel, Registry, ServingModel
+from model_api.registry import MlflowRegistry, Registry
+from model_api.serving import ModelHolder, NoModel
 from model_api.settings import ApiSettings
+from model_api.shadow import Shadow
 from model_api.shelf import Shelf
 
 log = logging.getLogger(__name__)
+
+# So many take less time than handing them to another thread would.
+_FEW_ROWS = 64
 
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"model": schemas.Detail, "description": "No model; the reason"}
@@ -53,32 +65,55 @@ def create_app(
     registry = registry or MlflowRegistry(settings, Shelf(api_settings.state_dir / "models"))
     holder = ModelHolder(registry, api_settings.poll_seconds, api_settings.retry_seconds)
     recorder = Recorder(api_settings)
+    shadow = None
+    if api_settings.shadow:
+        challenger = ModelHolder(registry, api_settings.poll_seconds, api_settings.retry_seconds, CHALLENGER)
+        shadow = Shadow(challenger, api_settings.shadow_queue)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         logs.configure()
+        # Threads that deliver or compare keep a request waiting for so long at most, not for 5 ms.
+        sys.setswitchinterval(0.0005)
+        # What is there by now stays: the collector need not look through it again and again.
+        gc.freeze()
         recorder.start()
         holder.start()
+        if shadow:
+            shadow.start()
         yield
+        if shadow:
+            shadow.stop()
         holder.stop()
         recorder.stop()
 
+    key = read_key(api_settings.key_file) if api_settings.key_file else None
     app = FastAPI(
         title="Forest cover predictions",
         version="1.0.0",
         description="Predicts the forest cover of a 30 x 30 m cell with the model that is in Production.",
         lifespan=lifespan,
         exception_handlers={RequestValidationError: refuse_invalid},
-        middleware=[
-            Middleware(logs.Identified),
-            Middleware(metrics.Measured),
-            Middleware(BodyLimit, limit=api_settings.body_limit, seconds=api_settings.body_seconds),
-        ],
+        middleware=_layers(api_settings, key),
     )
     app.router.route_class = JsonRoute
+    # Routes are tried in their order: what is asked most comes first.
+    _add_predictions(app, settings.model_name, holder, recorder, shadow)
     _add_state(app, registry, holder, recorder)
-    _add_predictions(app, settings.model_name, holder, recorder)
+    if key:
+        describe_key(app)
     return app
+
+
+def _layers(settings: ApiSettings, key: bytes | None) -> list[Middleware]:
+    """What a request passes on its way in, the outermost first."""
+    layers = [Middleware(Attended)]
+    if key:
+        layers.append(Middleware(KeyRequired, key=key))
+    if settings.rate_limit:
+        layers.append(Middleware(RateLimit, limit=limits.parse(settings.rate_limit)))
+    layers.append(Middleware(BodyLimit, limit=settings.body_limit, seconds=settings.body_seconds))
+    return layers
 
 
 def _serving(holder: ModelHolder) -> ServingModel:
@@ -142,7 +177,9 @@ def _add_state(app: FastAPI, registry: Registry, holder: ModelHolder, recorder: 
         return contract.record_schema()
 
 
-def _add_predictions(app: FastAPI, model_name: str, holder: ModelHolder, recorder: Recorder) -> None:
+def _add_predictions(
+    app: FastAPI, model_name: str, holder: ModelHolder, recorder: Recorder, shadow: Shadow | None
+) -> None:
     """Add the calls that ask the model, and the one that tells what became of an answer."""
 
     def model_for(name: str | None) -> ServingModel:
@@ -156,11 +193,12 @@ def _add_predictions(app: FastAPI, model_name: str, holder: ModelHolder, recorde
         version = serving.registered
         seconds = time.perf_counter() - started
         recorder.record(version.version, version.run_id, records, predictions, seconds)
+        if shadow:
+            shadow.follow(records, [prediction["prediction"] for prediction in predictions])
         return predictions
 
     async def answer(serving: ServingModel, records: list[Record]) -> list[dict[str, Any]]:
-        # Few rows take less time than handing them to another thread would.
-        if len(records) < FEW_ROWS:
+        if len(records) < _FEW_ROWS:
             return compute(serving, records)
         return await run_in_threadpool(compute, serving, records)
 
@@ -177,7 +215,7 @@ def _add_predictions(app: FastAPI, model_name: str, holder: ModelHolder, recorde
     async def predict_batch(request: schemas.BatchRequest) -> Response:
         """Predict up to 10,000 observations at once, all with the same version."""
         serving = model_for(request.model)
-        predictions = await answer(serving, [record.features() for record in request.records])
+        predictions = await answer(serving, request.records)
         return _json({"predictions": predictions, "model_version": str(serving.registered.version)})
 
     @app.post("/feedback", tags=["predictions"], status_code=204, responses=_FEEDBACK)

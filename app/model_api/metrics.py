@@ -1,7 +1,7 @@
 """What `/metrics` shows. Right with several processes too, which then share PROMETHEUS_MULTIPROC_DIR."""
 
 import os
-import time
+from functools import lru_cache
 from typing import Any
 
 from prometheus_client import (
@@ -14,13 +14,14 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from covertype import contract
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+_ROW_SECONDS = (0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.01, 0.1)
 
 REQUESTS = Counter("model_api_requests", "Requests answered", ["method", "route", "status"])
 DURATION = Histogram(
@@ -30,7 +31,7 @@ PREDICTIONS = Counter("model_api_predictions", "Rows predicted", ["version", "cl
 REFUSED = Counter(
     "model_api_refused_values", "Values outside the contract's ranges and categories", ["field"]
 )
-SWAPS = Counter("model_api_swaps", "Attempts to take up another version", ["outcome"])
+SWAPS = Counter("model_api_swaps", "Attempts to take up another version", ["role", "outcome"])
 RECORDED = Counter("model_api_recorded", "Predictions delivered to the database")
 LOST = Counter("model_api_lost", "Predictions that are not recorded and never will be", ["reason"])
 JOURNAL_BYTES = Gauge(
@@ -38,8 +39,8 @@ JOURNAL_BYTES = Gauge(
 )
 MODEL = Gauge(
     "model_api_model",
-    "1 for the version that answers, 0 for those before it",
-    ["name", "version", "run_id", "engine"],
+    "1 for the version that has the role now, champion or challenger, 0 for those before it",
+    ["role", "name", "version", "run_id", "engine"],
     multiprocess_mode="mostrecent",
 )
 LOADED = Gauge(
@@ -52,6 +53,18 @@ CREATED = Gauge(
     "When the version that answers was registered",
     multiprocess_mode="mostrecent",
 )
+SHADOW_ROWS = Counter(
+    "model_api_shadow_rows",
+    "Rows that the challenger predicted too, by whether it agreed with the champion",
+    ["version", "outcome"],
+)
+SHADOW_SECONDS = Histogram(
+    "model_api_shadow_row_seconds",
+    "Time that the challenger took for a row, many at once",
+    ["version"],
+    buckets=_ROW_SECONDS,
+)
+SHADOW_DROPPED = Counter("model_api_shadow_dropped", "Rows that the challenger had no time for")
 FEEDBACK = Gauge(
     "model_api_feedback", "Answers whose truth is known", ["version"], multiprocess_mode="mostrecent"
 )
@@ -63,8 +76,14 @@ LIVE_ACCURACY = Gauge(
 )
 
 _VIOLATIONS = {"greater_than_equal", "less_than_equal", "literal_error"}
-# Whatever a client calls its method or path, the number of time series is bounded.
-_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+# What a request needs is looked up once: to ask for a child by its labels costs as much as a few trees.
+@lru_cache(maxsize=2_048)
+def labelled[Metric: (Counter, Histogram)](metric: Metric, *labels: str | int) -> Metric:
+    """The one of a metric's series that has these labels."""
+    found: Metric = metric.labels(*labels)
+    return found
 
 
 def render() -> bytes:
@@ -84,33 +103,3 @@ def count_violations(errors: list[dict[str, Any]]) -> None:
         field = error["loc"][-1]
         if error["type"] in _VIOLATIONS and field in contract.FEATURES:
             REFUSED.labels(field).inc()
-
-
-class Measured:
-    """Counts and times each request, by its route: outermost, so that refusals count too."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap `app`."""
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass it on, and note how it ended."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        status = 500
-
-        async def send_noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_noted)
-        finally:
-            route = getattr(scope.get("route"), "path", "none")
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            REQUESTS.labels(method, route, status).inc()
-            DURATION.labels(route).observe(time.perf_counter() - started)

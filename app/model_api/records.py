@@ -13,7 +13,7 @@ from typing import Any
 import pymysql
 from pydantic_core import from_json, to_json
 
-from covertype import contract, tables
+from covertype import tables
 from covertype.tables import MySQL
 from model_api import metrics
 from model_api.engine import Record
@@ -22,30 +22,11 @@ from model_api.settings import ApiSettings
 
 log = logging.getLogger(__name__)
 
-_LINES_A_STATEMENT = 1_000
-_BYTES_A_STATEMENT = 4_000_000
+# Small, since whoever escapes and sends a text lets no request be answered meanwhile.
+_LINES_A_STATEMENT = 250
+_BYTES_A_STATEMENT = 500_000
 
-_FEATURE_TYPES = {
-    name: "VARCHAR(16)" if name in contract.CATEGORIES else "SMALLINT" for name in contract.FEATURES
-}
-_TABLES = (
-    f"""CREATE TABLE IF NOT EXISTS predictions (
-  prediction_id CHAR(36) CHARACTER SET ascii NOT NULL PRIMARY KEY,
-  model_version INT UNSIGNED NOT NULL,
-  run_id VARCHAR(64) CHARACTER SET ascii NOT NULL COMMENT 'of the version, whose number may come again',
-  {", ".join(f"{name} {kind} NOT NULL" for name, kind in _FEATURE_TYPES.items())},
-  prediction TINYINT UNSIGNED NOT NULL COMMENT 'Cover_Type',
-  probabilities JSON NOT NULL COMMENT 'by Cover_Type from 0 to 6',
-  latency_ms DOUBLE NOT NULL COMMENT 'from the checked request to the answer, of the whole request',
-  at DATETIME(6) NOT NULL COMMENT 'UTC',
-  KEY at (at)
-) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
-    """CREATE TABLE IF NOT EXISTS feedback (
-  prediction_id CHAR(36) CHARACTER SET ascii NOT NULL PRIMARY KEY,
-  cover_type TINYINT UNSIGNED NOT NULL COMMENT 'what it turned out to be',
-  at DATETIME(6) NOT NULL COMMENT 'UTC'
-) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
-)
+_FEATURE_TYPES = tables.FEATURE_TYPES
 # The server takes the lines apart: one value to escape, however many rows. What was delivered stays as it is.
 _INSERT = f"""INSERT INTO predictions (
   prediction_id, model_version, run_id, {", ".join(_FEATURE_TYPES)},
@@ -92,6 +73,7 @@ class Recorder:
         self._asked, self._done = 0, 0
         self._ending = False
         self._away = False
+        self._tables_made = False
         self._next_look = 0.0
         self._accuracy: dict[str, LiveAccuracy] = {}
         self._thread = threading.Thread(target=self._deliver_for_ever, name="recorder", daemon=True)
@@ -180,9 +162,9 @@ class Recorder:
         connection = tables.connect(
             settings.mysql_host, settings.mysql_user, password, settings.mysql_database, settings.mysql_port
         )
-        with connection.cursor() as cursor:
-            for statement in _TABLES:
-                cursor.execute(statement)
+        if not self._tables_made:
+            tables.create_answer_tables(connection)
+            self._tables_made = True
         return connection
 
     @staticmethod
@@ -210,6 +192,7 @@ class Recorder:
             try:
                 self._deliver(look=asked > self._done)
             except (pymysql.err.MySQLError, OSError) as error:
+                self._tables_made = False  # it may come back as another, empty one
                 if not self._away:
                     log.warning("Predictions wait in the journal: %s", error)
                 self._away = True

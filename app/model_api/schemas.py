@@ -4,13 +4,16 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi.openapi.models import Example
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, core_schema
 
 from covertype import contract
-from covertype.registry import ModelVersion
+from covertype.version import ModelVersion
 from model_api import records
-from model_api.serving import ServingModel
+from model_api.engine import Record
+from model_api.model import ServingModel
+
+MOST_RECORDS = 10_000
 
 ModelName = Annotated[
     str | None,
@@ -59,7 +62,7 @@ class Observation(_Strict):
         description=contract.CATEGORY_DESCRIPTIONS["Soil_Type"]
     )
 
-    def features(self) -> dict[str, int | str]:
+    def features(self) -> Record:
         """The 12 values by column."""
         values = self.__dict__
         return {name: values[name] for name in contract.FEATURES}
@@ -94,12 +97,28 @@ class PredictRequest(Observation):
     model: ModelName = None
 
 
+def _valid_or_judged(records: Any, judge: ValidatorFunctionWrapHandler) -> list[Record]:
+    """The same records when all of them are good; only else is each value judged, to say what is wrong."""
+    if isinstance(records, list) and 0 < len(records) <= MOST_RECORDS and contract.all_valid(records):
+        return records
+    judged: list[Observation] = judge(records)
+    return [observation.features() for observation in judged]
+
+
+class _Observations:
+    """Records like `Observation`, and validated as those are."""
+
+    def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        limited = Annotated[list[Observation], Field(min_length=1, max_length=MOST_RECORDS)]
+        return core_schema.no_info_wrap_validator_function(_valid_or_judged, handler.generate_schema(limited))
+
+
 class BatchRequest(_Strict):
     """Many observations for one vectorised prediction."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"records": [dict(contract.EXAMPLE)]}]})
 
-    records: list[Observation] = Field(min_length=1, max_length=10_000)
+    records: Annotated[list[Record], _Observations()]
     model: ModelName = None
 
 
@@ -154,9 +173,11 @@ class ServingVersion(BaseModel):
     run_id: str
     loaded_at: datetime
     metrics: dict[str, float]
-    engine: str = Field(description="What computes its probabilities: treelite, or scikit-learn itself")
+    engine: str = Field(
+        description="What computes its probabilities: a compact forest, or scikit-learn itself"
+    )
     live: LiveAccuracy | None = Field(description="What feedback says of this version; null: nothing yet")
-    engine_note: str | None = Field(description="Why it is not treelite, if so")
+    engine_note: str | None = Field(description="Why it is no compact forest, if so")
     problem: str | None = Field(description="Why this may not be the Production version of the moment, if so")
 
     @classmethod

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from pydantic import Field
+import limits
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ApiSettings(BaseSettings):
     """Read from environment variables with the prefix `MODEL_API_`."""
 
-    model_config = SettingsConfigDict(env_prefix="MODEL_API_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MODEL_API_", env_ignore_empty=True, frozen=True)
 
     body_limit: int = Field(
         default=10_000_000, gt=0, description="largest request body, in bytes; a longer one is a 413"
@@ -24,6 +25,13 @@ class ApiSettings(BaseSettings):
         default=Path("/var/lib/model-api"), description="folder that outlives the process: models, journal"
     )
     body_seconds: float = Field(default=30, gt=0, description="a body that takes longer to come is a 408")
+
+    key_file: Path | None = Field(
+        default=None, description="file with the key that callers must send; none: nobody has to"
+    )
+    rate_limit: str = Field(
+        default="", description="calls of one address, for each process, e.g. `100/second`; empty: no limit"
+    )
 
     mysql_host: str = Field(default="", description="where predictions are recorded; empty: they are not")
     mysql_port: int = 3306
@@ -41,4 +49,18 @@ class ApiSettings(BaseSettings):
     )
     accuracy_seconds: float = Field(default=60, gt=0, description="live accuracy is at most so old")
 
+    shadow: bool = Field(
+        default=False, description="the version with the alias `challenger` predicts the same rows, unseen"
+    )
+    shadow_queue: int = Field(
+        default=1_000, ge=1, description="requests that wait for the challenger at most"
+    )
+
     workers: int = Field(default=1, ge=1, description="processes; each holds the model in memory")
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_a_limit(cls, text: str) -> str:
+        if text:
+            limits.parse(text)
+        return text

@@ -135,7 +135,7 @@ def main() -> None:
         return
     for server in found.values():
         wait(server)
-    names = ("mlflow", "scikit-learn", "treelite", "fastapi", "uvicorn")
+    names = ("mlflow", "scikit-learn", "fastapi", "uvicorn")
     print(", ".join(f"{name} {version(name)}" for name in names))
     for connections in (1, 16):
         medians = compare(f"1 row, {connections} connection(s)", found, many=False, connections=connections)

@@ -6,7 +6,8 @@ Forest, Colorado).
 
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -129,11 +130,32 @@ def record_schema() -> dict[str, Any]:
     }
 
 
-def features_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def features_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Frame of n x 12 from records with valid values: integers as int64, categories as str, columns in the
     contract's order.
     """
     return as_typed(pd.DataFrame.from_records(list(records), columns=list(FEATURES)))
+
+
+def all_valid(records: Sequence[Any]) -> bool:
+    """Whether these are records of the 12 features that all keep the contract, looked at column by column: a
+    third of the time that judging each value takes, and no word of what is wrong.
+    """
+    if set(map(type, records)) != {dict} or set(map(len, records)) != {len(FEATURES)}:
+        return False
+    try:
+        columns = zip(*map(_features, records), strict=True)
+    except KeyError:
+        return False
+    return all(_is_valid(name, column) for name, column in zip(FEATURES, columns, strict=True))
+
+
+def _is_valid(name: str, column: Sequence[Any]) -> bool:
+    kinds = set(map(type, column))
+    if name in CATEGORIES:
+        return kinds == {str} and set(column) <= set(CATEGORIES[name])
+    low, high = _limits(name)
+    return kinds == {int} and low <= min(column) and max(column) <= high
 
 
 def as_typed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -219,6 +241,7 @@ def _limits(name: str) -> tuple[int, int]:
     return (min(CLASSES), max(CLASSES)) if name == TARGET else RANGES[name][:2]
 
 
+_features = itemgetter(*FEATURES)
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,8}", re.ASCII)
 
 # Whatever a row is, nested or huge, its description has at most a few hundred characters.

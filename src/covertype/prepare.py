@@ -2,8 +2,6 @@
 serving cannot disagree.
 """
 
-from collections.abc import Mapping, Sequence
-from operator import itemgetter
 from typing import Self
 
 import numpy as np
@@ -12,62 +10,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from covertype import contract
+from covertype import contract, terrain
 
 TEST_SHARE = 0.2
-
-# The measures that place a cell on the ground. Cells near one another are near in their sums and differences
-# too, and a tree, which cuts along one number at a time, cuts along those (docs/experiments.md).
-_PLACE = (
-    "Elevation",
-    "Vertical_Distance_To_Hydrology",
-    "Horizontal_Distance_To_Hydrology",
-    "Horizontal_Distance_To_Roadways",
-    "Horizontal_Distance_To_Fire_Points",
-)
-# What each combination takes of each of them. In float32 sums of whole numbers are exact, in any order.
-_COMBINED = {
-    "Elevation-Rise": (1, -1, 0, 0, 0),
-    "5*Elevation-Water": (5, 0, -1, 0, 0),
-    "5*Elevation+Roads": (5, 0, 0, 1, 0),
-    "5*Elevation-Roads": (5, 0, 0, -1, 0),
-    "5*Elevation+Fire": (5, 0, 0, 0, 1),
-    "5*Elevation-Fire": (5, 0, 0, 0, -1),
-    "10*Elevation+Roads+Fire": (10, 0, 0, 1, 1),
-    "10*Elevation-Roads-Fire": (10, 0, 0, -1, -1),
-    "10*Elevation+Roads-Fire": (10, 0, 0, 1, -1),
-    "10*Elevation-Roads+Fire": (10, 0, 0, -1, 1),
-    "Water+Roads": (0, 0, 1, 1, 0),
-    "Water-Roads": (0, 0, 1, -1, 0),
-    "2*Water+Roads": (0, 0, 2, 1, 0),
-    "2*Water-Roads": (0, 0, 2, -1, 0),
-    "Water+2*Roads": (0, 0, 1, 2, 0),
-    "Water-2*Roads": (0, 0, 1, -2, 0),
-    "Water+Fire": (0, 0, 1, 0, 1),
-    "Water-Fire": (0, 0, 1, 0, -1),
-    "2*Water+Fire": (0, 0, 2, 0, 1),
-    "2*Water-Fire": (0, 0, 2, 0, -1),
-    "Water+2*Fire": (0, 0, 1, 0, 2),
-    "Water-2*Fire": (0, 0, 1, 0, -2),
-    "Roads+Fire": (0, 0, 0, 1, 1),
-    "Roads-Fire": (0, 0, 0, 1, -1),
-    "2*Roads+Fire": (0, 0, 0, 2, 1),
-    "2*Roads-Fire": (0, 0, 0, 2, -1),
-    "Roads+2*Fire": (0, 0, 0, 1, 2),
-    "Roads-2*Fire": (0, 0, 0, 1, -2),
-    "Water+Roads+Fire": (0, 0, 1, 1, 1),
-    "Water+Roads-Fire": (0, 0, 1, 1, -1),
-    "Water-Roads+Fire": (0, 0, 1, -1, 1),
-    "Water-Roads-Fire": (0, 0, 1, -1, -1),
-}
-_WEIGHTS = np.array(list(_COMBINED.values()), dtype=np.float32).T
-_PLACE_POSITIONS = [contract.NUMERIC_FEATURES.index(name) for name in _PLACE]
-
-_measured = itemgetter(*contract.NUMERIC_FEATURES)
-_POSITIONS = {
-    name: {value: position for position, value in enumerate(values)}
-    for name, values in contract.CATEGORIES.items()
-}
 
 
 def is_test_row(row_key: bytes) -> bool:
@@ -114,41 +59,16 @@ class TerrainFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "n_features_in_")
         self._check(X)
         measured = X[list(contract.NUMERIC_FEATURES)].to_numpy(dtype=np.float32)
-        return self._numbers(measured, [_positions(X[name]) for name in contract.CATEGORIES])
-
-    def transform_records(self, records: Sequence[Mapping[str, int | str]]) -> npt.NDArray[np.float32]:
-        """The same numbers from records with valid values, without a frame, which costs milliseconds.
-
-        Raises KeyError on an unknown category or a missing column.
-        """
-        measured = np.array([_measured(record) for record in records], dtype=np.float32)
-        positions = [
-            np.array([known[str(record[name])] for record in records]) for name, known in _POSITIONS.items()
-        ]
-        return self._numbers(measured, positions)
-
-    @staticmethod
-    def _numbers(
-        measured: npt.NDArray[np.float32], positions: Sequence[npt.NDArray[np.int64]]
-    ) -> npt.NDArray[np.float32]:
-        """From the measured columns (n x 10), and of each category the positions of the rows' values."""
-        place = measured[:, _PLACE_POSITIONS]
-        to_water = np.hypot(place[:, [1]], place[:, [2]])
-        indicators = [
-            np.eye(len(values), dtype=np.float32)[rows]
-            for values, rows in zip(contract.CATEGORIES.values(), positions, strict=True)
-        ]
-        return np.hstack([measured, place @ _WEIGHTS, to_water, *indicators])
+        return terrain.numbers(
+            measured, [terrain.indicator(name, _positions(X[name])) for name in contract.CATEGORIES]
+        )
 
     def get_feature_names_out(
         self,
         input_features: object = None,  # noqa: ARG002 - scikit-learn's signature
     ) -> npt.NDArray[np.object_]:
         """The 87 names, in the order of `transform`."""
-        categories = [f"{name}={value}" for name, values in contract.CATEGORIES.items() for value in values]
-        return np.asarray(
-            [*contract.NUMERIC_FEATURES, *_COMBINED, "Distance_To_Water", *categories], dtype=object
-        )
+        return np.asarray(terrain.NAMES, dtype=object)
 
     @staticmethod
     def _check(frame: pd.DataFrame) -> None:

@@ -12,42 +12,27 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+    ErrorCode,
+)
 
 from covertype import artifact
 from covertype.settings import Settings
+from covertype.version import CHALLENGER, CHAMPION, METRIC_PREFIX, PREVIOUS, ModelVersion
 
-CHAMPION = "champion"
-# The version that a rollback goes back to, and one that waits for a person's word.
-PREVIOUS = "previous"
-CHALLENGER = "challenger"
 PRODUCTION = "Production"
 # On a version that was promoted: the number of the one that it replaced. Rolling back follows these.
 PREVIOUS_TAG = "previous_production"
 # On a version that was taken out again: nothing but a person may put it back.
 ROLLED_BACK_TAG = "rolled_back_at"
-_METRIC_PREFIX = "test_"
 _EVALUATED = "test_f1"
 
 
 class RegistryError(RuntimeError):
     """The registry is not in a state that allows what was asked; the message says why."""
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """One registered version; `metrics` are those of its training run on test rows (test_accuracy, test_f1,
-    ...).
-    """
-
-    name: str
-    version: int
-    run_id: str
-    stage: str
-    aliases: tuple[str, ...]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-    created: datetime
 
 
 @dataclass(frozen=True)
@@ -74,7 +59,7 @@ def register(settings: Settings, run_id: str) -> ModelVersion:
             f"Run {run_id} has not been evaluated: clear the task `evaluate` and what follows it."
         )
     metrics = {
-        name: repr(value) for name, value in run.data.metrics.items() if name.startswith(_METRIC_PREFIX)
+        name: repr(value) for name, value in run.data.metrics.items() if name.startswith(METRIC_PREFIX)
     }
     model_id = artifact.model_id(run)
     created = client.create_model_version(
@@ -105,10 +90,9 @@ def champion(settings: Settings) -> ModelVersion | None:
     """The version in Production, by its alias (stages move in two steps, the alias in one), or None while
     there is none.
     """
-    with _unless(RESOURCE_DOES_NOT_EXIST):
-        model = _client(settings).get_registered_model(settings.model_name)
-        if (number := model.aliases.get(CHAMPION)) is not None:
-            return get(settings, int(number))
+    # MLflow has one answer for a model that is not there, and another one for an alias.
+    with _unless(RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE):
+        return _version(_client(settings).get_model_version_by_alias(settings.model_name, CHAMPION))
     return None
 
 
@@ -196,24 +180,14 @@ def _move(settings: Settings, version: int) -> ModelVersion:
 
 
 def _version(found: MlflowVersion) -> ModelVersion:
-    metrics = {name: float(value) for name, value in found.tags.items() if name.startswith(_METRIC_PREFIX)}
-    return ModelVersion(
-        name=found.name,
-        version=int(found.version),
-        run_id=found.run_id or "",
-        stage=found.current_stage or "None",
-        aliases=tuple(found.aliases),
-        metrics=metrics,
-        tags=dict(found.tags),
-        created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
-    )
+    return ModelVersion.of(dict(found), found.tags, tuple(found.aliases))
 
 
 @contextmanager
-def _unless(code: int) -> Iterator[None]:
-    """Let MLflow's answer with this code pass, and nothing else."""
+def _unless(*codes: int) -> Iterator[None]:
+    """Let MLflow's answer with one of these codes pass, and nothing else."""
     try:
         yield
     except MlflowException as error:
-        if error.error_code != ErrorCode.Name(code):
+        if error.error_code not in map(ErrorCode.Name, codes):
             raise

@@ -12,10 +12,10 @@ from mlflow import MlflowClient
 from covertype import evaluate, prepare, promote, registry, snapshot, source, tables, train
 from covertype.artifact import ArtifactError
 from covertype.evaluate import Answers, BrokenModel
-from covertype.registry import ModelVersion
 from covertype.settings import Policy, Settings
 from covertype.snapshot import Snapshot
 from covertype.tables import MySQL, Promotion
+from covertype.version import ModelVersion
 
 log = logging.getLogger(__name__)
 

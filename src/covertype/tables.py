@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -22,10 +23,10 @@ log = logging.getLogger(__name__)
 
 type MySQL = Connection[pymysql.cursors.Cursor]
 
-_FEATURE_COLUMNS = ",\n  ".join(
-    f"{name} {'VARCHAR(16)' if name in contract.CATEGORIES else 'SMALLINT'} NOT NULL"
-    for name in contract.FEATURES
-)
+FEATURE_TYPES = {
+    name: "VARCHAR(16)" if name in contract.CATEGORIES else "SMALLINT" for name in contract.FEATURES
+}
+_FEATURE_COLUMNS = ",\n  ".join(f"{name} {kind} NOT NULL" for name, kind in FEATURE_TYPES.items())
 # A ledger that is older than the quarantine gets these. A run may be refused any number of times and accepted
 # once: the key leaves refused lines out, since NULL is no duplicate of NULL.
 _BATCH_COLUMNS_SINCE = (
@@ -36,6 +37,26 @@ _ONE_ACCEPTED = "UNIQUE KEY one_accepted_per_run ((IF(refused, NULL, dag_run_id)
 _UPGRADE_BATCHES = (
     f"ALTER TABLE raw_batches ADD COLUMN {_BATCH_COLUMNS_SINCE[0]}, ADD COLUMN {_BATCH_COLUMNS_SINCE[1]}, "
     f"DROP INDEX dag_run_id, ADD {_ONE_ACCEPTED}"
+)
+_DELETED_AT_ONCE = 5_000
+_ANSWER_TABLES = (
+    f"""CREATE TABLE IF NOT EXISTS predictions (
+  prediction_id CHAR(36) CHARACTER SET ascii NOT NULL PRIMARY KEY,
+  model_version INT UNSIGNED NOT NULL,
+  run_id VARCHAR(64) CHARACTER SET ascii NOT NULL COMMENT 'of the version, whose number may come again',
+  {_FEATURE_COLUMNS},
+  prediction TINYINT UNSIGNED NOT NULL COMMENT 'Cover_Type',
+  probabilities JSON NOT NULL COMMENT 'by Cover_Type from 0 to 6',
+  latency_ms DOUBLE NOT NULL COMMENT 'from the checked request to the answer, of the whole request',
+  at DATETIME(6) NOT NULL COMMENT 'UTC',
+  KEY at (at)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+    """CREATE TABLE IF NOT EXISTS feedback (
+  prediction_id CHAR(36) CHARACTER SET ascii NOT NULL PRIMARY KEY,
+  cover_type TINYINT UNSIGNED NOT NULL COMMENT 'what it turned out to be',
+  at DATETIME(6) NOT NULL COMMENT 'UTC',
+  KEY at (at)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
 )
 _RECEIVED_LENGTH, _REASONS_LENGTH = 2_000, 4_000
 _TABLES = {
@@ -166,6 +187,34 @@ def connect(host: str, user: str, password: str, database: str, port: int = 3306
         host=host, port=port, user=user, password=password, database=database,
         charset="utf8mb4", autocommit=True, connect_timeout=10,
     )  # fmt: skip
+
+
+def create_answer_tables(connection: MySQL) -> None:
+    """Create the tables of what the model API answers, and of what turned out to be true.
+
+    Its user may do that, and change no table: indexes of later versions are `delete_answers`' to add.
+    """
+    with connection.cursor() as cursor:
+        for statement in _ANSWER_TABLES:
+            cursor.execute(statement)
+
+
+def delete_answers(connection: MySQL, before: datetime) -> dict[str, int]:
+    """Delete predictions and feedback from before a time (UTC), a few at a time: no lock is long. Returns how
+    many of each.
+    """
+    create_answer_tables(connection)
+    deleted = {}
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW INDEX FROM feedback WHERE Key_name = 'at'")
+        if cursor.fetchone() is None:
+            cursor.execute("ALTER TABLE feedback ADD KEY at (at)")
+        for table in ("feedback", "predictions"):
+            deleted[table] = 0
+            statement = f"DELETE FROM {table} WHERE at < %s ORDER BY at LIMIT {_DELETED_AT_ONCE}"  # noqa: S608 - our own
+            while count := cursor.execute(statement, (before,)):
+                deleted[table] += count
+    return deleted
 
 
 def create_tables(connection: MySQL) -> None:

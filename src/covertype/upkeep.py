@@ -1,9 +1,9 @@
-"""What a stack that runs for months has to lose: old MLflow runs with their artifacts, and old log files."""
+"""What a stack that runs for months has to lose: old MLflow runs, old answers of the model, old log files."""
 
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, LoggedModel, Run, ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from covertype import tables
 from covertype.settings import Settings
+from covertype.tables import MySQL
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +94,13 @@ def prune_mlflow(settings: Settings, before: datetime) -> Pruned:
     pruned = Pruned(len(old_runs), len(old_models))
     log.info("Before %s: %s; %d registered versions are kept.", before.isoformat(), pruned, len(versions))
     return pruned
+
+
+def prune_answers(connection: MySQL, before: datetime) -> dict[str, int]:
+    """Delete what the model API answered before a time, and feedback as old. Returns how many of each."""
+    deleted = tables.delete_answers(connection, before.astimezone(UTC).replace(tzinfo=None))
+    log.info("Before %s: %s are gone.", before.isoformat(), deleted)
+    return deleted
 
 
 def prune_files(folder: Path, before: datetime) -> int:

@@ -21,9 +21,11 @@ from sklearn.pipeline import Pipeline
 from covertype import contract
 from covertype.artifact import Artifact
 from covertype.prepare import TerrainFeatures
-from covertype.registry import LoadedModel, ModelVersion
 from covertype.settings import Settings
+from covertype.version import CHALLENGER, CHAMPION, ModelVersion
+from model_api import conversion
 from model_api.main import create_app
+from model_api.model import ServingModel
 from model_api.settings import ApiSettings
 
 NAME = "modelo_covertype_vf"
@@ -89,12 +91,13 @@ class FakeRegistry:
 
     def __init__(self) -> None:
         self.production: int | None = None
+        self.challenger: int | None = None
         self.runs = "run"  # a registry that was made anew has other runs
         self.down = False
         self.broken: set[int] = set()
         self.loads: list[int] = []
         self.pipelines: dict[int, Any] = {}
-        self.kept: list[int] = []
+        self.kept: list[tuple[str, int]] = []
 
     def _version(self, number: int) -> ModelVersion:
         serving = number == self.production
@@ -109,22 +112,23 @@ class FakeRegistry:
             created=datetime(2026, 1, number, tzinfo=UTC),
         )
 
-    def champion(self) -> ModelVersion | None:
+    def find(self, alias: str) -> ModelVersion | None:
         if self.down:
             raise ConnectionError("no route to mlflow:5000")
-        return None if self.production is None else self._version(self.production)
+        number = {CHAMPION: self.production, CHALLENGER: self.challenger}[alias]
+        return None if number is None else self._version(number)
 
-    def load(self, version: ModelVersion) -> LoadedModel:
+    def load(self, version: ModelVersion) -> ServingModel:
         self.loads.append(version.version)
         if self.down or version.version in self.broken:
             raise OSError(f"artifact of version {version.version} is damaged")
         pipeline = self.pipelines.setdefault(version.version, Always(version.version % 7))
-        return LoadedModel(version, Artifact(pipeline, example_frame()))
+        return conversion.checked(version, Artifact(pipeline, example_frame()))
 
-    def keep(self, version: ModelVersion) -> None:
-        self.kept.append(version.version)
+    def keep(self, version: ModelVersion, role: str) -> None:
+        self.kept.append((role, version.version))
 
-    def last_good(self) -> LoadedModel | None:
+    def last_good(self) -> ServingModel | None:
         return None
 
     def list_versions(self) -> list[ModelVersion]:

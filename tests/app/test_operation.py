@@ -99,9 +99,9 @@ def test_each_answer_has_an_id_and_says_how_it_may_be_used(client: TestClient) -
 
 
 def test_a_refusal_is_logged_with_its_id(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="model_api.logs")
+    caplog.set_level(logging.INFO, logger="model_api.attendance")
     client.post("/predict", json={}, headers={"x-request-id": "seen-again"})
-    (record,) = [record for record in caplog.records if record.name == "model_api.logs"]
+    (record,) = [record for record in caplog.records if record.name == "model_api.attendance"]
     token = REQUEST_ID.set("seen-again")
     line = json.loads(JsonFormatter().format(record))
     REQUEST_ID.reset(token)

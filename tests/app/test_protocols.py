@@ -1,5 +1,6 @@
 """The same model by the Open Inference Protocol and by MLflow's `/invocations`."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,20 @@ def test_the_inference_protocol_answers_as_the_pipeline_does(
     assert len(set(outputs["prediction_id"]["data"])) == 40
 
 
+def test_a_body_without_a_type_is_json_as_the_client_of_triton_sends_it(
+    api: TestClient, rows: pd.DataFrame
+) -> None:
+    # As tritonclient 2.73.0 wrote it with binary_data=False.
+    outputs = [{"name": "Cover_Type", "parameters": {"binary_data": False}}]
+    body = json.dumps({"inputs": tensors(rows), "outputs": outputs}).encode()
+    request = api.build_request("POST", f"/v2/models/{NAME}/infer", content=body)
+    request.headers.pop("content-type", None)
+    answer = api.send(request).raise_for_status().json()
+    assert answer["outputs"][0]["data"] == tiny_pipeline(1).predict(rows).tolist()
+    refused = api.build_request("POST", "/predict", content=body)
+    assert api.send(refused).status_code == 422, "elsewhere a type is asked for"
+
+
 def test_only_the_outputs_that_are_asked_for_come(api: TestClient, rows: pd.DataFrame) -> None:
     body = {"inputs": tensors(rows), "outputs": [{"name": "Cover_Type"}]}
     answer = api.post(f"/v2/models/{NAME}/infer", json=body).raise_for_status().json()
@@ -82,7 +97,7 @@ def test_the_protocol_tells_what_is_here(api: TestClient) -> None:
     assert api.get("/v2/health/ready").json() == {"ready": True}
     assert api.get(f"/v2/models/{NAME}/ready").json() == {"name": NAME, "ready": True}
     model = api.get(f"/v2/models/{NAME}").json()
-    assert (model["name"], model["versions"], model["platform"]) == (NAME, ["1"], "treelite")
+    assert (model["name"], model["versions"], model["platform"]) == (NAME, ["1"], "compact forest")
     assert [one["name"] for one in model["inputs"]] == FEATURES
     for path in ("another", "another/ready"):
         assert api.get(f"/v2/models/{path}").status_code == 404

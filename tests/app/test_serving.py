@@ -1,11 +1,22 @@
 """Which version answers, while the registry changes, fails and comes back."""
 
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import mlflow
 import pytest
 from fastapi.testclient import TestClient
+from sklearn.dummy import DummyClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 from covertype import artifact, contract
 from covertype import registry as library
@@ -164,19 +175,52 @@ def test_the_api_starts_without_mlflow(tmp_path: Path) -> None:
             assert answer.status_code == 503
 
 
+@pytest.fixture(scope="module")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow, as the stack runs it; the tests have models of their own in it."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    command = ["mlflow", "server", "--port", url.rpartition(":")[2], "--workers", "1", "--serve-artifacts"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        f"{folder}",
+    ]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True) as server:
+        try:
+            wait_until(lambda: answers(f"{url}/health"), "MLflow answers", seconds=300)
+            yield url
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
 @pytest.fixture
-def mlflow_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.chdir(tmp_path)
-    return Settings(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+def mlflow_settings(mlflow_server: str, request: pytest.FixtureRequest) -> Settings:
+    return Settings(tracking_uri=mlflow_server, model_name=request.node.name, experiment=request.node.name)
 
 
-def registered(settings: Settings, seed: int) -> int:
+def registered(settings: Settings, seed: int, model: Any = None) -> int:
     """Log and register a real model, as the DAG does; give its version."""
+    pipeline = tiny_pipeline(seed)
+    if model is not None:
+        rows = random_observations(100, seed)
+        pipeline.set_params(model=model).fit(rows[list(contract.FEATURES)], rows[contract.TARGET])
     mlflow.set_tracking_uri(settings.tracking_uri)
     mlflow.set_experiment(settings.experiment)
     with mlflow.start_run() as run:
         mlflow.log_metric("test_f1", seed / 10)
-        artifact.log_pipeline(tiny_pipeline(seed), random_observations(3, seed))
+        artifact.log_pipeline(pipeline, random_observations(3, seed))
     return library.register(settings, run.info.run_id).version
 
 
@@ -223,21 +267,86 @@ def test_the_last_good_model_is_served_from_the_volume_without_mlflow(
         wait_for(client, third)
         wait_until(lambda: client.get("/model").json()["problem"] is not None, "MLflow is missed")
         model = client.get("/model").json()
-        assert (model["engine"], model["metrics"]) == ("treelite", {"test_f1": 0.3})
+        assert (model["engine"], model["metrics"]) == ("compact forest", {"test_f1": 0.3})
         assert "cannot be asked" in model["problem"]
         expected = tiny_pipeline(3).predict_proba(contract.features_frame([RECORD]))[0]
         found = client.post("/predict", json=RECORD).json()["probabilities"]
         assert list(found.values()) == pytest.approx(expected.tolist())
 
 
-def test_a_damaged_copy_on_the_volume_is_fetched_again(mlflow_settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", ["*.skops", "forest.npz", "proof.json"])
+def test_a_damaged_copy_on_the_volume_is_made_anew(
+    mlflow_settings: Settings, tmp_path: Path, damaged: str
+) -> None:
     version = registered(mlflow_settings, 1)
     library.set_production(mlflow_settings, version)
     with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
         wait_for(client, version)
-    (copy,) = (tmp_path / "models").rglob("*.skops")
+    (copy,) = (tmp_path / "models").rglob(damaged)
     copy.write_bytes(b"damaged")
+    # What was made of the registry's files is enough to serve, and is made again from them.
+    if damaged == "*.skops":
+        (copy.parent / "proof.json").unlink()
     with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
         wait_for(client, version)
         assert client.get("/model").json()["problem"] is None
-    assert copy.stat().st_size > 1_000
+        assert client.get("/model").json()["engine"] == "compact forest"
+    assert copy.stat().st_size > 500
+
+
+def test_an_answer_that_is_not_that_of_the_check_is_not_served_from_the_volume(
+    mlflow_settings: Settings, tmp_path: Path
+) -> None:
+    version = registered(mlflow_settings, 1)
+    library.set_production(mlflow_settings, version)
+    with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
+        wait_for(client, version)
+    (proof,) = (tmp_path / "models").rglob("proof.json")
+    told = json.loads(proof.read_text())
+    told["probabilities"][3].reverse()
+    proof.write_text(json.dumps(told))
+    with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
+        wait_for(client, version)
+    assert json.loads(proof.read_text())["probabilities"] != told["probabilities"], "it was checked anew"
+
+
+def test_what_is_no_forest_is_served_by_scikit_learn(mlflow_settings: Settings, tmp_path: Path) -> None:
+    version = registered(mlflow_settings, 1, model=DecisionTreeClassifier(max_depth=3))
+    library.set_production(mlflow_settings, version)
+    for _ in ("fetched", "from the volume"):
+        with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
+            wait_for(client, version)
+            model = client.get("/model").json()
+            assert (model["engine"], model["engine_note"]) == (
+                "scikit-learn",
+                "DecisionTreeClassifier is no forest",
+            )
+            assert client.post("/predict", json=RECORD).status_code == 200
+
+
+def test_a_model_that_this_project_did_not_write_is_refused(
+    mlflow_settings: Settings, tmp_path: Path
+) -> None:
+    first = registered(mlflow_settings, 1)
+    library.set_production(mlflow_settings, first)
+    with mlflow.start_run() as run:
+        mlflow.log_metric("test_f1", 1)
+        mlflow.sklearn.log_model(
+            DummyClassifier().fit([[1]], [1]), name="model", serialization_format="pickle"
+        )
+    foreign = library.register(mlflow_settings, run.info.run_id).version
+    with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
+        wait_for(client, first)
+        library.set_production(mlflow_settings, foreign)
+        wait_until(lambda: client.get("/model").json()["problem"] is not None, "the refusal shows")
+        model = client.get("/model").json()
+        assert model["version"] == str(first)
+        assert "not in the skops format" in model["problem"]
+
+
+def test_serving_loads_neither_mlflow_nor_scikit_learn(tmp_path: Path) -> None:
+    # Of what is loaded depends the memory of each worker, and how soon it is ready.
+    script = "import sys, model_api.main; print({'mlflow', 'sklearn', 'skops'} & set(sys.modules))"
+    environment = {**os.environ, "PYTHONPATH": ":".join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+    assert done.stdout.decode().strip() == "set()"

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import DAG
+from airflow.sdk import DAG, BaseHook
 
+from covertype import tables
 from covertype import upkeep as library
 
 DAG_FILE = Path(__file__).parents[2] / "dags" / "upkeep.py"
@@ -29,7 +30,7 @@ def test_it_runs_every_night_and_not_before(upkeep: DAG) -> None:
 
 
 def test_everything_is_explained_and_retried(upkeep: DAG) -> None:
-    assert set(upkeep.task_ids) == {"prune_mlflow", "prune_history", "prune_logs"}
+    assert set(upkeep.task_ids) == {"prune_answers", "prune_mlflow", "prune_history", "prune_logs"}
     assert upkeep.doc_md is not None
     for task in upkeep.tasks:
         assert task.task_id in upkeep.doc_md
@@ -58,13 +59,23 @@ def test_each_task_gets_the_same_cut(upkeep: DAG, monkeypatch: pytest.MonkeyPatc
         cuts.append(before)
         return 3
 
+    def prune_answers(connection: object, before: datetime) -> dict[str, int]:
+        cuts.append(before)
+        return {"feedback": 4, "predictions": 5}
+
+    monkeypatch.setattr(library, "prune_answers", prune_answers)
+    monkeypatch.setattr(tables, "connect", lambda *_: SimpleNamespace(close=lambda: None))
+    known = SimpleNamespace(host="h", login="l", password="p", schema="s", port=None)
+    monkeypatch.setattr(BaseHook, "get_connection", lambda name: {"mysql_default": known}[name])
     monkeypatch.setattr(library, "prune_mlflow", prune_mlflow)
     monkeypatch.setattr(library, "prune_files", prune_files)
     call: Any = upkeep.get_task("prune_mlflow")
     assert call.python_callable(**context) == {"runs": 2, "models": 1}
     call = upkeep.get_task("prune_logs")
     assert call.python_callable(**context) == 3
-    assert cuts == [NOW - timedelta(days=7)] * 2
+    call = upkeep.get_task("prune_answers")
+    assert call.python_callable(**context) == {"feedback": 4, "predictions": 5}
+    assert cuts == [NOW - timedelta(days=7)] * 3
 
     history: Any = upkeep.get_task("prune_history")
     command = history.render_template(history.bash_command, context, upkeep.get_template_env())

@@ -75,9 +75,10 @@ def test_secret_files_belong_to_the_users_of_the_containers(secret_files: dict) 
         "mysql-data-store": "mysql",
         "mysql-mlflow": "mysql",
     }
-    role = (PROJECT / "roles/model_api/tasks/main.yml").read_text(encoding="utf-8")
-    (own,) = re.findall(r'service_container_user: "(\d+):\d+"', role)
-    users["model_api"], container_user["model-api"] = int(own), "model_api"
+    for service in ("model-api", "ui"):
+        role = (PROJECT / f"roles/{service.replace('-', '_')}/tasks/main.yml").read_text(encoding="utf-8")
+        (own,) = re.findall(r'service_container_user: "(\d+):\d+"', role)
+        users[service], container_user[service] = int(own), service
     for item in secret_files["secret_files_mounted"]:
         service = item["file"].split("/")[0]
         assert item["owner"] == users[container_user[service]], item["file"]

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covertype import contract, prepare, tables
+from covertype import contract, prepare, tables, terrain
 
 
 def test_a_key_is_that_of_the_values_as_text() -> None:
@@ -78,9 +78,9 @@ def test_records_give_the_numbers_of_their_frame(forest: pd.DataFrame) -> None:
     rows = forest.head(5_000)[list(contract.FEATURES)]
     transformer = prepare.TerrainFeatures().fit(rows)
     records = rows.to_dict("records")
-    numbers = transformer.transform_records(records)
+    numbers = terrain.of_records(records)
     assert numbers.dtype == np.float32
     assert (numbers == transformer.transform(rows)).all()
-    assert (transformer.transform_records(records[7:8]) == numbers[7:8]).all()
+    assert (terrain.of_records(records[7:8]) == numbers[7:8]).all()
     with pytest.raises(KeyError, match="C7744"):
-        transformer.transform_records([records[0] | {"Soil_Type": "C7744"}])
+        terrain.of_records([records[0] | {"Soil_Type": "C7744"}])

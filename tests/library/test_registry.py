@@ -8,6 +8,7 @@ import pytest
 from covertype import __main__ as command
 from covertype import artifact, contract, registry, steps, tables
 from covertype.settings import Settings
+from covertype.version import ModelVersion
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_a_move_that_was_cut_short_is_completed(
     assert registry.before_champion(fresh)[0].version == 1
 
 
-def go_back(settings: Settings) -> tuple[registry.ModelVersion, registry.ModelVersion]:
+def go_back(settings: Settings) -> tuple[ModelVersion, ModelVersion]:
     previous, current = registry.before_champion(settings)
     return registry.put_back(settings, previous.version, current.version), current
 
