@@ -1,4 +1,4 @@
-"""Backups: a whole set that fits is accepted; each damage or mismatch is refused in words, and nothing changes."""
+"""Backups: a whole set that fits is accepted; each damage or mismatch is refused before anything changes."""
 
 import importlib.util
 import json
@@ -58,11 +58,13 @@ def bucket(folder: Path, module: ModuleType) -> Callable[..., list[str]]:
         "cd stack/mlflows3 && find -type f -printf "
         '\'{"type":"file","size":%s,"key":"%P","etag":"of %s bytes"}\\n\' | sort'
     )
+    write = "cd stack/mlflows3 && tar --extract --file=- --verbose >>../written"
     scripts = {
         module.MINIO_LIST: listing,
         module.MINIO_READ: "xargs --delimiter='\\n' cat",
         module.MINIO_REMOVE: "xargs --delimiter='\\n' --no-run-if-empty rm",
-        module.MINIO_WRITE: "cd stack/mlflows3 && tar --extract --file=- --verbose >>../written",
+        module.MINIO_WRITE_SMALL: f"echo several >>stack/written; {write}",
+        module.MINIO_WRITE_LARGE: f"echo large >>stack/written; {write}",
     }
 
     def shell(service: str, script: str, *arguments: str) -> list[str]:
@@ -234,7 +236,24 @@ def test_the_bucket_gets_what_differs_and_loses_what_is_too_much(
         path.relative_to(there).as_posix(): path.read_bytes() for path in there.rglob("*") if path.is_file()
     }
     assert found == OBJECTS
-    assert (there.parent / "written").read_text() == "1/run/a name.json\n"
+    assert (there.parent / "written").read_text() == "several\n1/run/a name.json\n"
+
+
+def test_small_objects_go_in_portions_and_a_large_one_as_a_stream(
+    program: ModuleType, backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "SMALL", 2)
+    monkeypatch.setattr(program, "AT_ONCE", 1)
+    there = tmp_path / "bucket/stack/mlflows3"
+    for key in OBJECTS:
+        (there / key).write_bytes(b"another content")
+    program.load_bucket(backup / "mlflows3.tar", manifest_of(backup)["objects"])
+    assert (there.parent / "written").read_text().splitlines() == [
+        *("several", "1/run/empty"),
+        *("several", "1/run/a name.json"),
+        *("large", "1/run/model"),
+    ]
+    assert {key: (there / key).read_bytes() for key in OBJECTS} == OBJECTS
 
 
 def test_a_bucket_that_gives_less_or_more_than_it_says_is_refused(

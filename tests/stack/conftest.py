@@ -40,6 +40,7 @@ ORDER = (
     "test_drift",
     "test_rotation",
     "test_bundle",
+    "test_backup",
     "test_destroy",
     "test_remote_host",
 )
