@@ -35,6 +35,7 @@ ORDER = (
     "test_end_to_end",
     "test_ten_batches",
     "test_model_api",
+    "test_security",
     "test_ingest_faults",
     "test_upkeep",
     "test_drift",
