@@ -21,7 +21,7 @@ OBJECTS = {"1/run/model": b"a model\n" * 1000, "1/run/empty": b"", "1/run/a name
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The project's bin/backup for a stack whose servers answer at once."""
     monkeypatch.syspath_prepend(PROJECT / "bin")
     loader = SourceFileLoader("backup", str(PROJECT / "bin/backup"))
@@ -45,8 +45,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(module, "locked", locked)
     monkeypatch.setattr(module, "dump", lambda command, file: file.write_text(f"rows of {file.name}"))
     monkeypatch.setattr(module, "shell", bucket(tmp_path / "bucket", module))
-    os.umask(0o077)
-    return module
+    before = os.umask(0o022)
+    yield module
+    os.umask(before)
 
 
 def bucket(folder: Path, module: ModuleType) -> Callable[..., list[str]]:

@@ -47,7 +47,7 @@ PORTS = {
 # All at once: what is cut off does not answer, and each silence takes its time.
 PROBE = """
 while read -r name address port; do
-  (timeout 4 bash -c "exec 3<>/dev/tcp/$address/$port" 2>/dev/null && echo "$name") &
+  (timeout 8 bash -c "exec 3<>/dev/tcp/$address/$port" 2>/dev/null && echo "$name") &
 done
 wait
 """
@@ -76,7 +76,7 @@ def test_each_service_is_on_its_networks_alone(stack: Stack) -> None:
 
 
 def test_a_service_reaches_whom_it_shares_a_network_with_and_nobody_else(stack: Stack) -> None:
-    """By each address of each service, as a name means nothing on another network; and not by the host either."""
+    """By each address of each service, as a name means nothing on another network, or by the host."""
     containers = stack.inspect()
     addresses = {
         name: [network["IPAddress"] for network in record["NetworkSettings"]["Networks"].values()]
