@@ -16,6 +16,7 @@ import pytest
 
 from .conftest import PROJECT, Stack, wait_until
 from .test_destroy import require_nothing_left
+from .test_drift import minio
 
 COUNTED = ("raw_batches", "raw_observations", "quarantine", "promotions", "feedback")
 SETS = PROJECT / "build/backup"
@@ -52,13 +53,7 @@ def memory(stack: Stack, moment: str) -> dict[str, Any]:
 
 def artifacts(stack: Stack) -> list[str]:
     """Name and size of each object that the bucket shows."""
-    script = (
-        'export MC_CONFIG_DIR="$(mktemp -d)"; trap \'rm -rf "$MC_CONFIG_DIR"\' EXIT;'
-        ' printf "admin\\n%s\\n" "$(</run/secrets/root-password)"'
-        " | minio-client alias set --quiet stack http://127.0.0.1:9000 >/dev/null;"
-        " minio-client ls --recursive --json stack/mlflows3"
-    )
-    listed = stack.docker("exec", f"{stack.name}-minio", "bash", "-c", script).splitlines()
+    listed = minio(stack, "ls", "--recursive", "--json", "stack/mlflows3").splitlines()
     return sorted(f"{entry['key']} {entry['size']}" for entry in map(json.loads, listed))
 
 
