@@ -2,7 +2,7 @@
 # A file .env (see .env.example) may name ports, another stack and more; what is typed wins over it.
 
 .DEFAULT_GOAL := help
-.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets test lint unit iac molecule e2e bench bundle \
+.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets backup restore test lint unit iac molecule e2e bench bundle \
   vm-up vm-verify vm-destroy vm-box
 
 # What proves and measures the project does so on this machine, whatever inventory .env names.
@@ -46,6 +46,12 @@ rollback: .venv/.complete ## the previous Production version is Production again
 
 rotate-secrets: .venv/.complete ## new passwords in files and services, all or SECRET=<name>; the stack is up again after it
 	@bin/playbook rotate_secrets
+
+backup: .venv/.complete ## databases and bucket as one set in build/backup/<stack>; SECRETS=1 PASSPHRASE_FILE=<file>: secrets too
+	@bin/playbook backup
+
+restore: .venv/.complete ## a set in the place of what the stack has: FROM=<set> (asks first; YES=1 does not)
+	@bin/restore
 
 vm-up: .venv/.complete ## the same in a virtual machine: Vagrant, and a box named by VM_BOX (docs/vm.md)
 	@bin/vm up

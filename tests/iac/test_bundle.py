@@ -23,7 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "project"
-    for name in ("bin/bundle", "bin/bootstrap", "bin/environment", ".env.example"):
+    for name in ("bin/bundle", "bin/checked.py", "bin/bootstrap", "bin/environment", ".env.example"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / name, folder / name)
     for name in ("app/main.py", "requirements/control.txt", "terraform/stack/images.tf"):
@@ -35,6 +35,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def program(project: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The project's bin/bundle, with tiny files in place of what it fetches."""
+    monkeypatch.syspath_prepend(project / "bin")
     loader = SourceFileLoader("bundle", str(project / "bin/bundle"))
     spec = importlib.util.spec_from_loader("bundle", loader)
     assert spec is not None
@@ -108,11 +109,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a manifest cut short": (
         lambda bundle: os.truncate(bundle / "manifest.json", 40),
-        "manifest.json is damaged. Copy the bundle again.",
+        "manifest.json is damaged. Copy it again.",
     ),
     "a manifest of another shape": (
         lambda bundle: edit(bundle / "manifest.json", files=["images.tar.gz"]),
-        "manifest.json is damaged. Copy the bundle again.",
+        "manifest.json is damaged. Copy it again.",
     ),
     "another format": (
         lambda bundle: edit(bundle / "manifest.json", format=2),
@@ -120,23 +121,23 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a file missing": (
         lambda bundle: (bundle / "terraform").unlink(),
-        "terraform is missing. Copy the bundle again.",
+        "terraform is missing. Copy it again.",
     ),
     "a file too many": (
         lambda bundle: (bundle / "wheels/other.whl").write_text("other"),
-        "wheels/other.whl does not belong to it. Copy the bundle again.",
+        "wheels/other.whl does not belong to it. Copy it again.",
     ),
     "a file cut short": (
         lambda bundle: os.truncate(bundle / "images.tar.gz", 5),
-        "images.tar.gz has 5 bytes instead of 24. Copy the bundle again.",
+        "images.tar.gz has 5 bytes instead of 24. Copy it again.",
     ),
     "a byte changed": (
         lambda bundle: (bundle / "packages/sample.deb").write_text("sample.deB"),
-        "packages/sample.deb is damaged: its checksum is another. Copy the bundle again.",
+        "packages/sample.deb is damaged: its checksum is another. Copy it again.",
     ),
     "a link": (
         lambda bundle: (bundle / "more").symlink_to("/etc/passwd"),
-        "more is no plain file. Copy the bundle again.",
+        "more is no plain file. Copy it again.",
     ),
     "another host": (
         lambda bundle: edit_target(bundle, host="example 1"),
@@ -203,5 +204,5 @@ def test_the_bootstrap_refuses_it_before_anything_is_made(project: Path, bundle:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.endswith("cannot be used: wheels/sample.whl is missing. Copy the bundle again.\n")
+    assert done.stderr.endswith("cannot be used: wheels/sample.whl is missing. Copy it again.\n")
     assert not (project / ".venv").exists()

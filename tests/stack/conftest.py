@@ -35,11 +35,13 @@ ORDER = (
     "test_end_to_end",
     "test_ten_batches",
     "test_model_api",
+    "test_security",
     "test_ingest_faults",
     "test_upkeep",
     "test_drift",
     "test_rotation",
     "test_bundle",
+    "test_backup",
     "test_destroy",
     "test_remote_host",
 )

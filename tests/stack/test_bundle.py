@@ -67,7 +67,7 @@ def test_it_is_accepted_and_a_damaged_one_is_not(stack: Stack, bundle: Path) -> 
     done = stack.make("plan", BUNDLE=str(bundle))
     provider.write_bytes(whole)
     assert done.returncode != 0
-    assert f"{provider.name} is damaged: its checksum is another. Copy the bundle again." in done.stdout
+    assert f"{provider.name} is damaged: its checksum is another. Copy it again." in done.stdout
 
 
 def test_the_tools_install_without_a_network(stack: Stack, bundle: Path, tmp_path: Path) -> None:

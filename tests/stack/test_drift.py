@@ -13,14 +13,14 @@ def mysql(stack: Stack, service: str, statement: str) -> None:
     stack.docker("exec", f"{stack.name}-{service}", "sh", "-c", shell, "sh", statement)
 
 
-def minio(stack: Stack, *command: str) -> None:
-    """Run a command of MinIO's client as its root, inside its container."""
+def minio(stack: Stack, *command: str) -> str:
+    """What a command of MinIO's client prints, as its root, inside its container."""
     shell = (
         'printf "admin\\n%s\\n" "$(cat /run/secrets/root-password)"'
         " | minio-client alias set --quiet stack http://127.0.0.1:9000 >/dev/null"
         ' && exec minio-client "$@"'
     )
-    stack.docker("exec", f"{stack.name}-minio", "sh", "-c", shell, "sh", *command)
+    return stack.docker("exec", f"{stack.name}-minio", "sh", "-c", shell, "sh", *command)
 
 
 def put_right(stack: Stack, drifts: list[str]) -> None:

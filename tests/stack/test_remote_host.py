@@ -168,6 +168,7 @@ def test_verify_names_what_differs_there_and_the_next_run_puts_it_right(remote: 
 @pytest.fixture
 def bundle(remote: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A small bundle for that machine, whose engine has the one image that it names."""
+    monkeypatch.syspath_prepend(PROJECT / "bin")
     loader = SourceFileLoader("bundle", str(PROJECT / "bin/bundle"))
     spec = spec_from_loader("bundle", loader)
     assert spec is not None
