@@ -289,7 +289,7 @@ def test_a_damaged_copy_on_the_volume_is_made_anew(
         (copy.parent / "proof.json").unlink()
     with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
         wait_for(client, version)
-        assert client.get("/model").json()["problem"] is None
+        wait_until(lambda: client.get("/model").json()["problem"] is None, "the registry has been asked")
         assert client.get("/model").json()["engine"] == "compact forest"
     assert copy.stat().st_size > 500
 

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from covertype import contract
 from covertype.settings import Settings
+from model_api import metrics
 from model_api.main import create_app
 
 from .conftest import Always, FakeRegistry, quick, wait_until
@@ -22,6 +23,7 @@ RECORD = dict(contract.EXAMPLE)
 @pytest.fixture
 def shadowed(registry: FakeRegistry, tmp_path: Path) -> Iterator[TestClient]:
     """The API in shadow mode, serving version 1."""
+    metrics.MODEL.clear()  # models of other tests, which are no more
     registry.production = 1
     settings = quick(tmp_path).model_copy(update={"shadow": True, "shadow_queue": 3})
     with TestClient(create_app(registry, Settings(), settings)) as client:
