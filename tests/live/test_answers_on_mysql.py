@@ -25,11 +25,13 @@ def connect() -> tables.MySQL:
 
 @pytest.fixture
 def db() -> Iterator[tables.MySQL]:
-    """A connection to a schema without the tables of answers, before and after."""
+    """A connection to the tables of answers, which are empty."""
     with closing(connect()) as connection:
-        ask(connection, "DROP TABLE IF EXISTS predictions, feedback")
+        tables.create_answer_tables(connection)
+        # Deleted, not dropped: the pipeline's user may not drop a table.
+        for table in ("predictions", "feedback"):
+            ask(connection, f"DELETE FROM {table}")
         yield connection
-        ask(connection, "DROP TABLE IF EXISTS predictions, feedback")
 
 
 def ask(connection: tables.MySQL, statement: str, *values: object) -> tuple[tuple[object, ...], ...]:
@@ -70,7 +72,6 @@ def test_what_is_older_goes_in_parts_and_what_is_younger_stays(
 
 
 def test_the_time_is_that_of_utc(db: tables.MySQL) -> None:
-    tables.create_answer_tables(db)
     answer(db, 0)
     elsewhere = datetime.fromisoformat("2026-11-23T05:30:00+02:00")  # the same moment
     assert upkeep.prune_answers(db, elsewhere) == {"feedback": 0, "predictions": 0}
@@ -78,10 +79,7 @@ def test_the_time_is_that_of_utc(db: tables.MySQL) -> None:
 
 
 def test_the_feedback_of_an_earlier_version_gets_its_index(db: tables.MySQL) -> None:
-    tables.create_answer_tables(db)
     ask(db, "ALTER TABLE feedback DROP KEY at")
     for _ in range(2):
         upkeep.prune_answers(db, NOW)
         assert len(ask(db, "SHOW INDEX FROM feedback WHERE Key_name = 'at'")) == 1
-    plan = ask(db, "EXPLAIN FORMAT=TREE DELETE FROM feedback WHERE at < '2026-01-01' ORDER BY at LIMIT 5000")
-    assert "feedback" in str(plan)
