@@ -129,6 +129,35 @@ def test_what_is_answered_is_recorded_and_feedback_tells_how_right_it_was(
     assert f'model_api_feedback{{version="{model["version"]}"}}' in get(stack, "/metrics").text
 
 
+def test_a_client_of_the_open_inference_protocol_is_served(stack: Stack, rows: list[dict[str, Any]]) -> None:
+    """Triton's, as it would be used with Triton, MLServer or KServe."""
+    import numpy as np
+    import tritonclient.http as triton
+
+    host = stack.url("model-api").removeprefix("http://")
+    with triton.InferenceServerClient(host) as client:
+        assert client.is_server_live()
+        assert client.is_server_ready()
+        assert client.is_model_ready(NAME)
+        inputs = []
+        for tensor in client.get_model_metadata(NAME)["inputs"]:
+            kind = object if tensor["datatype"] == "BYTES" else np.int64
+            column = np.array([row[tensor["name"]] for row in rows], dtype=kind)
+            inputs.append(triton.InferInput(tensor["name"], [len(rows)], tensor["datatype"]))
+            inputs[-1].set_data_from_numpy(column, binary_data=False)
+        outputs = [
+            triton.InferRequestedOutput(name, binary_data=False) for name in ("Cover_Type", "probabilities")
+        ]
+        answer = client.infer(NAME, inputs, outputs=outputs)
+    batch = httpx.post(f"{stack.url('model-api')}/predict/batch", json={"records": rows}, timeout=30)
+    expected = batch.raise_for_status().json()
+    assert answer.get_response()["model_version"] == expected["model_version"]
+    classes = [prediction["prediction"] for prediction in expected["predictions"]]
+    assert answer.as_numpy("Cover_Type").tolist() == classes
+    probabilities = [list(prediction["probabilities"].values()) for prediction in expected["predictions"]]
+    assert np.array_equal(answer.as_numpy("probabilities"), np.array(probabilities))
+
+
 def test_the_api_may_do_nothing_with_the_rest_of_the_database(stack: Stack) -> None:
     grants = {line for (line,) in stack.mysql("SHOW GRANTS FOR 'model-api'@'%'")}
     assert grants == {
