@@ -151,7 +151,9 @@ def test_credentials_are_shown_on_request(stack: Stack) -> None:
 
 
 def test_a_second_up_changes_nothing(stack: Stack) -> None:
+    volumes = stack.docker("volume", "ls", "--quiet")
     done = stack.make("up")
+    assert stack.docker("volume", "ls", "--quiet") == volumes, "a check leaves nothing behind either"
     assert done.returncode == 0, done.stdout[-3000:]
     assert "no changes" in done.stdout
     assert "changed:" not in done.stdout

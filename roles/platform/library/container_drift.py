@@ -69,9 +69,9 @@ def environment(container: dict[str, Any]) -> dict[str, str]:
 
 
 def remove(client: AnsibleDockerClient, container: str) -> None:
-    """Remove a container, if there is one."""
+    """Remove a container, if there is one, and the volumes without a name that its image asked for."""
     try:
-        client.delete_call("/containers/{0}", container, params={"force": True})
+        client.delete_call("/containers/{0}", container, params={"force": True, "v": True})
     except RequestException as error:
         if error.response is None or error.response.status_code != HTTPStatus.NOT_FOUND:
             raise
