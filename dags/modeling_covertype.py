@@ -3,11 +3,11 @@ library `covertype`.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseHook, CronTriggerTimetable, Param, dag, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 # A little more than the source's window of 300 s: every slot meets a new batch.
 SCHEDULE = os.environ.get("COVERTYPE_SCHEDULE", "*/6 * * * *")
 PATIENCE = int(os.environ.get("COVERTYPE_PATIENCE", "1"))
+# Longer than the wait for another run's lock (COVERTYPE_LOCK_TIMEOUT) and the work on all rows.
+TIMEOUT = timedelta(minutes=60 * PATIENCE)
+# A database that says nothing for so many seconds keeps no task from its work: it goes unmentioned then.
+SILENCE = 5 * PATIENCE
 
 DOC = """
 ### From the data source to the Production model
@@ -85,19 +89,61 @@ PARAMS = {
 }
 
 
+class Skip(AirflowSkipException):
+    """Skips a task, and is remembered: Airflow tells callbacks why a task failed, not why it was skipped.
+
+    A process runs one task.
+    """
+
+    last: ClassVar["Skip | None"] = None
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        Skip.last = self
+
+
 @contextmanager
-def database() -> Iterator["MySQL"]:
+def database(silence: float | None = None) -> Iterator["MySQL"]:
     """The MySQL database behind the Airflow connection `mysql_default`."""
     from covertype import tables
 
     known = BaseHook.get_connection("mysql_default")
     connection = tables.connect(
-        known.host or "", known.login or "", known.password or "", known.schema or "", known.port or 3306
+        *(known.host or "", known.login or "", known.password or "", known.schema or "", known.port or 3306),
+        silence=silence,
     )
     try:
         yield connection
     finally:
         connection.close()
+
+
+def write_down(state: str) -> Callable[[Any], None]:
+    """A callback that writes down how a task stands, for people whom Airflow does not tell.
+
+    Airflow calls it in the task's own process, and logs what it raises: a task does not fail by it.
+    """
+
+    def written(context: Any) -> None:
+        from covertype import trace
+
+        instance, task = context["ti"], context["task"]
+        attempt = trace.Attempt(
+            dag_id=instance.dag_id,
+            run_id=instance.run_id,
+            task_id=instance.task_id,
+            number=instance.try_number,
+            timeout=int(TIMEOUT.total_seconds()),
+            is_last=not task.downstream_task_ids,
+        )
+        with database(SILENCE) as connection:
+            if state == trace.RUNNING:
+                trace.begin(connection, attempt)
+            else:
+                error = Skip.last if state == trace.SKIPPED else context.get("exception")
+                trace.end(connection, attempt, state, error)
+
+    return written
 
 
 def settings_of(params: dict[str, Any] | None) -> "Settings":
@@ -112,7 +158,7 @@ def settings_of(params: dict[str, Any] | None) -> "Settings":
 def only_when_learning(params: dict[str, Any] | None) -> None:
     """Skip a task that has no part in a rollback or an approval."""
     if (params or {}).get("action", "learn") != "learn":
-        raise AirflowSkipException("Nothing is learnt in a run with this action.")
+        raise Skip("Nothing is learnt in a run with this action.")
 
 
 @task
@@ -127,7 +173,7 @@ def ingest(params: dict[str, Any] | None = None, run_id: str | None = None) -> d
         try:
             receipt = steps.ingest(connection, settings_of(params), str(run_id))
         except source.SourceExhausted as answer:
-            raise AirflowSkipException(f"The source has given all its batches: {answer}") from answer
+            raise Skip(f"The source has given all its batches: {answer}") from answer
         except source.SourceUnavailable:
             raise  # another attempt may meet it back at work
         except source.SourceError as error:
@@ -151,7 +197,7 @@ def prepare(params: dict[str, Any] | None = None) -> dict[str, int | str]:
                 connection, settings_of(params), force=bool((params or {}).get("force"))
             )
         except steps.NothingNew as answer:
-            raise AirflowSkipException(f"{answer} Trigger with `force` to train all the same.") from answer
+            raise Skip(f"{answer} Trigger with `force` to train all the same.") from answer
     return asdict(taken)
 
 
@@ -226,7 +272,7 @@ def promote(
                         raise AirflowFailException("Name the version to approve in the trigger form.")
                     promotion = steps.approve(connection, settings, asked["version"], str(run_id))
                 case _ if taken is None or version is None:
-                    raise AirflowSkipException("There is no new model to decide about.")
+                    raise Skip("There is no new model to decide about.")
                 case _:
                     promotion = steps.decide(connection, settings, Snapshot(**taken), version)
         except (registry.RegistryError, steps.NotWaiting) as error:
@@ -251,8 +297,12 @@ def promote(
         "owner": "covertype",
         "retries": 2,
         "retry_delay": timedelta(seconds=20),
-        # Longer than the wait for another run's lock (COVERTYPE_LOCK_TIMEOUT) and the work on all rows.
-        "execution_timeout": timedelta(minutes=60 * PATIENCE),
+        "execution_timeout": TIMEOUT,
+        "on_execute_callback": write_down("running"),
+        "on_success_callback": write_down("success"),
+        "on_skipped_callback": write_down("skipped"),
+        "on_retry_callback": write_down("up_for_retry"),
+        "on_failure_callback": write_down("failed"),
     },
 )
 def modeling_covertype() -> None:

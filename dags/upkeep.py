@@ -1,11 +1,16 @@
 """covertype_upkeep: what is older than the retention goes. The library and Airflow's command do the work."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import BaseHook, CronTriggerTimetable, Param, dag, task
+
+if TYPE_CHECKING:
+    from covertype.tables import MySQL
 
 RETENTION_DAYS = int(os.environ.get("COVERTYPE_RETENTION_DAYS", "30"))
 LOGS = "/opt/airflow/logs"
@@ -13,8 +18,9 @@ LOGS = "/opt/airflow/logs"
 DOC = """
 ### What is older than the retention goes
 **prune_mlflow** deletes old runs and logged models with their artifacts, never those of a registered
-version · **prune_answers** deletes old predictions and feedback · **prune_history** takes old runs,
-tasks and events out of Airflow's database · **prune_logs** deletes old log files.
+version · **prune_answers** deletes old predictions and feedback · **prune_traces** deletes what tasks
+of `DAG_p2` wrote down about themselves · **prune_history** takes old runs, tasks and events out of
+Airflow's database · **prune_logs** deletes old log files.
 
 Every night; each task can be repeated. Trigger it with another `retention_days` to clean up more.
 Deleted artifacts stay recoverable in MinIO, whose bucket keeps versions, for as long again.
@@ -25,6 +31,19 @@ def oldest_kept(dag_run: Any, params: Any) -> datetime:
     """The time before which everything goes."""
     oldest: datetime = dag_run.run_after - timedelta(days=params["retention_days"])
     return oldest
+
+
+@contextmanager
+def database() -> Iterator["MySQL"]:
+    """The MySQL database behind the Airflow connection `mysql_default`."""
+    from contextlib import closing
+
+    from covertype import tables
+
+    known = BaseHook.get_connection("mysql_default")
+    named = (known.host or "", known.login or "", known.password or "", known.schema or "")
+    with closing(tables.connect(*named, known.port or 3306)) as connection:
+        yield connection
 
 
 @dag(
@@ -49,7 +68,7 @@ def oldest_kept(dag_run: Any, params: Any) -> datetime:
     user_defined_macros={"oldest_kept": oldest_kept},
 )
 def covertype_upkeep() -> None:
-    """Four tasks that do not depend on one another."""
+    """Five tasks that do not depend on one another."""
 
     @task
     def prune_mlflow(dag_run: Any = None, params: Any = None) -> dict[str, int]:
@@ -64,14 +83,18 @@ def covertype_upkeep() -> None:
     @task
     def prune_answers(dag_run: Any = None, params: Any = None) -> dict[str, int]:
         """Old predictions of the model API, and old feedback. Returns how many of each."""
-        from contextlib import closing
+        from covertype import upkeep
 
-        from covertype import tables, upkeep
-
-        known = BaseHook.get_connection("mysql_default")
-        named = (known.host or "", known.login or "", known.password or "", known.schema or "")
-        with closing(tables.connect(*named, known.port or 3306)) as connection:
+        with database() as connection:
             return upkeep.prune_answers(connection, oldest_kept(dag_run, params))
+
+    @task
+    def prune_traces(dag_run: Any = None, params: Any = None) -> int:
+        """Old lines of `dag_tasks`. Returns how many."""
+        from covertype import upkeep
+
+        with database() as connection:
+            return upkeep.prune_traces(connection, oldest_kept(dag_run, params))
 
     @task
     def prune_logs(dag_run: Any = None, params: Any = None) -> int:
@@ -84,6 +107,7 @@ def covertype_upkeep() -> None:
 
     prune_mlflow()
     prune_answers()
+    prune_traces()
     prune_logs()
     BashOperator(
         task_id="prune_history",

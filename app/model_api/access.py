@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
 from limits import RateLimitItem
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from model_api.boundary import refusal
 
 HEADER = "X-API-Key"
 # What probes, scrapers and readers of the documentation ask, none of whom has a key.
@@ -51,8 +52,8 @@ class KeyRequired:
             given = next((value for name, value in scope["headers"] if name == b"x-api-key"), b"")
             # In the same time whatever is given: how much of it is right does not show.
             if not hmac.compare_digest(given, self._key):
-                refusal = JSONResponse({"detail": _DETAIL}, 401, {"www-authenticate": "ApiKey"})
-                await refusal(scope, receive, send)
+                refused = refusal(scope["path"], _DETAIL, 401, {"www-authenticate": "ApiKey"})
+                await refused(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -74,8 +75,8 @@ class RateLimit:
                 free = self._window.get_window_stats(self._limit, caller).reset_time
                 seconds = max(1, math.ceil(free - time.time()))
                 detail = f"More than {self._limit}; try again in {seconds} s"
-                refusal = JSONResponse({"detail": detail}, 429, {"retry-after": str(seconds)})
-                await refusal(scope, receive, send)
+                refused = refusal(scope["path"], detail, 429, {"retry-after": str(seconds)})
+                await refused(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from fastapi import HTTPException, Request, Response
@@ -11,12 +11,23 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException as HTTPError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_api import metrics
+from model_api.asking import Away
 
+_INFERENCE_PROTOCOL = "/v2/"
 # A batch can be wrong in 120,000 places; an answer that lists them all would help nobody and cost much.
 MOST_ERRORS = 1_000
+
+
+def refusal(
+    path: str, reason: str, status: int, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """Say why a request gets nothing: in FastAPI's shape, or in that of the Open Inference Protocol."""
+    name = "error" if path.startswith(_INFERENCE_PROTOCOL) else "detail"
+    return JSONResponse({name: reason}, status, headers)
 
 
 class _JsonRequest(Request):
@@ -37,7 +48,7 @@ class JsonRoute(APIRoute):
         handle = super().get_route_handler()
 
         # The Open Inference Protocol is JSON without a word: Triton's own client names no type.
-        untyped_is_json = self.path.startswith("/v2/")
+        untyped_is_json = self.path.startswith(_INFERENCE_PROTOCOL)
 
         async def handle_strictly(request: Request) -> Response:
             if untyped_is_json and "content-type" not in request.headers:
@@ -65,7 +76,7 @@ class BodyLimit:
             return
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared) > self._limit:
-            await JSONResponse({"detail": self._detail}, 413)(scope, receive, send)
+            await refusal(scope["path"], self._detail, 413)(scope, receive, send)
             return
         received = 0
         coming = True
@@ -91,8 +102,22 @@ class BodyLimit:
         await self._app(scope, receive_counted, send)
 
 
-async def refuse_invalid(_request: Request, error: Exception) -> JSONResponse:
-    """Answer a RequestValidationError in FastAPI's shape, every wrong field with what is allowed."""
+async def refuse(request: Request, error: Exception) -> JSONResponse:
+    """Answer an HTTPException."""
+    if not isinstance(error, HTTPError):
+        raise error
+    return refusal(request.scope["path"], error.detail, error.status_code, error.headers)
+
+
+async def refuse_away(request: Request, error: Exception) -> JSONResponse:
+    """Answer an Away: what would have to be asked for the answer is not there."""
+    return refusal(request.scope["path"], str(error), 503)
+
+
+async def refuse_invalid(request: Request, error: Exception) -> JSONResponse:
+    """Answer a RequestValidationError, every wrong field with what is allowed: as a list in FastAPI's shape, as a text
+    in that of the Open Inference Protocol.
+    """
     if not isinstance(error, RequestValidationError):
         raise error
     metrics.count_violations(list(error.errors()))
@@ -101,4 +126,8 @@ async def refuse_invalid(_request: Request, error: Exception) -> JSONResponse:
     rest = len(found) - MOST_ERRORS
     if rest > 0:
         found[MOST_ERRORS:] = [{"type": "too_many_errors", "loc": ["body"], "msg": f"{rest} more errors"}]
+    if request.scope["path"].startswith(_INFERENCE_PROTOCOL):
+        places = [".".join(map(str, item["loc"])) for item in found]
+        text = "; ".join(f"{place}: {item['msg']}" for place, item in zip(places, found, strict=True))
+        return JSONResponse({"error": text}, 422)
     return JSONResponse({"detail": found}, 422)

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException as HTTPError
 from starlette.middleware import Middleware
 
 from covertype import contract
@@ -21,17 +22,22 @@ from covertype.settings import Settings
 from covertype.version import CHALLENGER
 from model_api import logs, metrics, schemas
 from model_api.access import KeyRequired, RateLimit, describe_key, read_key
+from model_api.archive import Archive, MySQLArchive
+from model_api.asking import Away
 from model_api.attendance import Attended
-from model_api.boundary import BodyLimit, JsonRoute, refuse_invalid
+from model_api.boundary import BodyLimit, JsonRoute, refuse, refuse_away, refuse_invalid
 from model_api.engine import Record
 from model_api.model import ServingModel
+from model_api.pipeline import add_pipeline
 from model_api.protocols import add_protocols
 from model_api.records import Recorder, RecordsAway
 from model_api.registry import MlflowRegistry, Registry
+from model_api.reports import MlflowReports, Reports
 from model_api.serving import ModelHolder, NoModel
 from model_api.settings import ApiSettings
 from model_api.shadow import Shadow
 from model_api.shelf import Shelf
+from model_api.state import StateTeller, open_desks
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +65,16 @@ def create_app(
     registry: Registry | None = None,
     settings: Settings | None = None,
     api_settings: ApiSettings | None = None,
+    archive: Archive | None = None,
+    reports: Reports | None = None,
 ) -> FastAPI:
-    """Build the application; the registry is first asked when it starts, and may be away then."""
+    """Build the application; the registry is first asked when it starts, and may be away then, as everything else."""
     settings, api_settings = settings or Settings(), api_settings or ApiSettings()
     registry = registry or MlflowRegistry(settings, Shelf(api_settings.state_dir / "models"))
     holder = ModelHolder(registry, api_settings.poll_seconds, api_settings.retry_seconds)
     recorder = Recorder(api_settings)
+    archive, reports = archive or MySQLArchive(api_settings), reports or MlflowReports(settings)
+    desks = open_desks(api_settings.ask_seconds)
     shadow = None
     if api_settings.shadow:
         challenger = ModelHolder(registry, api_settings.poll_seconds, api_settings.retry_seconds, CHALLENGER)
@@ -86,6 +96,7 @@ def create_app(
             shadow.stop()
         holder.stop()
         recorder.stop()
+        desks.close()
 
     key = read_key(api_settings.key_file) if api_settings.key_file else None
     app = FastAPI(
@@ -93,13 +104,14 @@ def create_app(
         version="1.0.0",
         description="Predicts the forest cover of a 30 x 30 m cell with the model that is in Production.",
         lifespan=lifespan,
-        exception_handlers={RequestValidationError: refuse_invalid},
+        exception_handlers={RequestValidationError: refuse_invalid, HTTPError: refuse, Away: refuse_away},
         middleware=_layers(api_settings, key),
     )
     app.router.route_class = JsonRoute
     # Routes are tried in their order: what is asked most comes first.
     _add_predictions(app, settings.model_name, holder, recorder, shadow)
     _add_state(app, registry, holder, recorder)
+    add_pipeline(app, archive, reports, registry, StateTeller(holder, archive, reports, desks), desks)
     if key:
         describe_key(app)
     return app

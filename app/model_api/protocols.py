@@ -118,7 +118,9 @@ def add_protocols(
     answer: Answer,
     responses: dict[int | str, dict[str, Any]],
 ) -> None:
-    """Add the calls."""
+    """Add the calls; those of the Open Inference Protocol have its shape for errors."""
+    refused = {status: said | {"model": schemas.Error} for status, said in responses.items()}
+    refused[422] = {"model": schemas.Error, "description": "What is wrong, place by place"}
 
     @app.post("/invocations", tags=["other protocols"], responses=responses)
     async def invocations(request: Invocation) -> InvocationAnswer:
@@ -132,17 +134,17 @@ def add_protocols(
         """Answer while the process lives."""
         return {"live": True}
 
-    @app.get("/v2/health/ready", tags=["other protocols"], responses=responses)
+    @app.get("/v2/health/ready", tags=["other protocols"], responses=refused)
     def all_ready() -> dict[str, bool]:
         """Answer 200 when a model is loaded."""
         return {"ready": bool(model_for(None))}
 
-    @app.get("/v2/models/{name}/ready", tags=["other protocols"], responses=responses)
+    @app.get("/v2/models/{name}/ready", tags=["other protocols"], responses=refused)
     def ready(name: str) -> dict[str, Any]:
         """Answer 200 when that model is loaded."""
         return {"name": name, "ready": bool(model_for(name))}
 
-    @app.get("/v2/models/{name}", tags=["other protocols"], responses=responses)
+    @app.get("/v2/models/{name}", tags=["other protocols"], responses=refused)
     def describe(name: str) -> dict[str, Any]:
         """Give the model's inputs and outputs."""
         serving = model_for(name)
@@ -159,7 +161,11 @@ def add_protocols(
             ],
         }
 
-    @app.post("/v2/models/{name}/infer", tags=["other protocols"], responses=responses)
+    @app.post(
+        "/v2/models/{name}/infer",
+        tags=["other protocols"],
+        responses=refused | {400: {"model": schemas.Error, "description": "No output of that name"}},
+    )
     async def infer(name: str, request: InferenceRequest) -> InferenceAnswer:
         """Predict as the Open Inference Protocol asks."""
         serving = model_for(name)

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,11 @@ from typing import Any
 import pymysql
 from pydantic_core import from_json, to_json
 
-from covertype import tables
+from covertype import questions, tables
+from covertype.questions import Feedback
 from covertype.tables import MySQL
 from model_api import metrics
+from model_api.archive import connect
 from model_api.engine import Record
 from model_api.journal import Journal
 from model_api.settings import ApiSettings
@@ -54,14 +55,6 @@ class RecordsAway(Exception):
     """The database does not answer, or there is none; the message says which."""
 
 
-@dataclass(frozen=True)
-class LiveAccuracy:
-    """What feedback says of a version, by its run: how many answers are known, and how many were right."""
-
-    known: int
-    right: int
-
-
 class Recorder:
     """Writes answers to the journal at once, and from there to MySQL in a thread of its own."""
 
@@ -75,7 +68,7 @@ class Recorder:
         self._away = False
         self._tables_made = False
         self._next_look = 0.0
-        self._accuracy: dict[str, LiveAccuracy] = {}
+        self._accuracy: dict[str, Feedback] = {}
         self._thread = threading.Thread(target=self._deliver_for_ever, name="recorder", daemon=True)
 
     @property
@@ -83,7 +76,7 @@ class Recorder:
         """Whether there is a database to record in."""
         return self._settings.mysql_host != ""
 
-    def accuracy(self, run_id: str) -> LiveAccuracy | None:
+    def accuracy(self, run_id: str) -> Feedback | None:
         """What feedback says of a version, as last read; None while nothing is known."""
         return self._accuracy.get(run_id)
 
@@ -157,11 +150,7 @@ class Recorder:
         return True
 
     def _connect(self) -> MySQL:
-        settings = self._settings
-        password = settings.mysql_password_file.read_text(encoding="utf-8").strip()
-        connection = tables.connect(
-            settings.mysql_host, settings.mysql_user, password, settings.mysql_database, settings.mysql_port
-        )
+        connection = connect(self._settings)
         if not self._tables_made:
             tables.create_answer_tables(connection)
             self._tables_made = True
@@ -269,14 +258,9 @@ def _chunks(segment: Path) -> Iterator[list[bytes]]:
         yield part
 
 
-def _read_accuracy(connection: MySQL) -> dict[str, LiveAccuracy]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT run_id, MAX(model_version), COUNT(*), CAST(SUM(prediction = cover_type) AS SIGNED) "
-            "FROM feedback JOIN predictions USING (prediction_id) GROUP BY run_id"
-        )
-        lines = cursor.fetchall()
-    for _, version, known, right in lines:
-        metrics.FEEDBACK.labels(version).set(known)
-        metrics.LIVE_ACCURACY.labels(version).set(right / known)
-    return {run_id: LiveAccuracy(known, int(right)) for run_id, _, known, right in lines}
+def _read_accuracy(connection: MySQL) -> dict[str, Feedback]:
+    found = questions.feedback(connection)
+    for one in found:
+        metrics.FEEDBACK.labels(one.model_version).set(one.known)
+        metrics.LIVE_ACCURACY.labels(one.model_version).set(one.accuracy)
+    return {one.run_id: one for one in found}

@@ -29,6 +29,9 @@ class Registry(Protocol):
     def find(self, alias: str) -> ModelVersion | None:
         """Give the version with an alias, None when it has none; one cheap request."""
 
+    def get(self, number: int) -> ModelVersion | None:
+        """Give a version by its number, None when there is none; one cheap request."""
+
     def load(self, version: ModelVersion) -> ServingModel:
         """Give a version that was checked; raise UnfitModel with the reason otherwise."""
 
@@ -55,6 +58,11 @@ class MlflowRegistry:
     def find(self, alias: str) -> ModelVersion | None:
         """See Registry."""
         found = self._get("registered-models/alias", name=self._settings.model_name, alias=alias)
+        return None if found is None else _version(found["model_version"])
+
+    def get(self, number: int) -> ModelVersion | None:
+        """See Registry."""
+        found = self._get("model-versions/get", name=self._settings.model_name, version=str(number))
         return None if found is None else _version(found["model_version"])
 
     def load(self, version: ModelVersion) -> ServingModel:

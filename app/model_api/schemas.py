@@ -7,9 +7,8 @@ from fastapi.openapi.models import Example
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, core_schema
 
-from covertype import contract
+from covertype import contract, questions
 from covertype.version import ModelVersion
-from model_api import records
 from model_api.engine import Record
 from model_api.model import ServingModel
 
@@ -182,7 +181,7 @@ class ServingVersion(BaseModel):
 
     @classmethod
     def of(
-        cls, model: ServingModel, problem: str | None, live: records.LiveAccuracy | None
+        cls, model: ServingModel, problem: str | None, live: questions.Feedback | None
     ) -> "ServingVersion":
         """Describe the model that serves."""
         registered = model.registered
@@ -193,7 +192,7 @@ class ServingVersion(BaseModel):
             loaded_at=model.loaded_at,
             metrics=dict(registered.metrics),
             engine=model.engine.name,
-            live=LiveAccuracy(known=live.known, accuracy=live.right / live.known) if live else None,
+            live=LiveAccuracy(known=live.known, accuracy=live.accuracy) if live else None,
             engine_note=model.engine_note,
             problem=problem,
         )
@@ -232,3 +231,9 @@ class Detail(BaseModel):
     """Why there is no answer."""
 
     detail: str
+
+
+class Error(BaseModel):
+    """Why there is no answer, as the Open Inference Protocol says it."""
+
+    error: str

@@ -49,6 +49,10 @@ class ApiSettings(BaseSettings):
     )
     accuracy_seconds: float = Field(default=60, gt=0, description="live accuracy is at most so old")
 
+    ask_seconds: float = Field(
+        default=4.5, gt=0, description="longest wait for what the database or MLflow tells; then it is a 503"
+    )
+
     shadow: bool = Field(
         default=False, description="the version with the alias `challenger` predicts the same rows, unseen"
     )

@@ -110,6 +110,9 @@ def write(folder: Path, findings: Findings) -> None:
     findings.classes.to_csv(folder / "per_class.csv", index=False)
     per_batch = pd.DataFrame.from_dict(findings.batches, orient="index").rename_axis("batch")
     per_batch.to_csv(folder / "per_batch.csv")
+    labels = list(contract.CLASSES.values())
+    confusion = pd.DataFrame(findings.confusion, index=pd.Index(labels, name="true"), columns=labels)
+    confusion.to_csv(folder / "confusion_matrix.csv")
     findings.importance.rename("loss_of_macro_f1").rename_axis("feature").to_csv(folder / "importance.csv")
     for name, draw in {
         "confusion_matrix": _confusion,

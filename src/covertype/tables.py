@@ -1,5 +1,5 @@
 """The tables in MySQL that others read: the ledger of batches, the observations, the rows set aside, the
-decisions. Only this module speaks SQL.
+decisions, the answers. They are made and filled here; `covertype.questions` is what people ask of them.
 """
 
 import hashlib
@@ -130,7 +130,7 @@ _INSERT_ROWS = " ".join(
 _KEEP_KNOWN = " ON DUPLICATE KEY UPDATE row_key = row_key"
 _ROWS_A_STATEMENT = 1_000
 
-_PROMOTION_COLUMNS = (
+PROMOTION_COLUMNS = (
     "candidate",
     "candidate_run_id",
     "candidate_metrics",
@@ -179,14 +179,38 @@ class Promotion:
     request: str
 
 
-def connect(host: str, user: str, password: str, database: str, port: int = 3306) -> MySQL:
+def connect(
+    host: str,
+    user: str,
+    password: str,
+    database: str,
+    port: int = 3306,
+    *,
+    silence: float | None = None,
+) -> MySQL:
     """A connection in autocommit mode; transactions are begun where they are needed. Raises
     pymysql.err.OperationalError.
+
+    With `silence`, a server that says nothing for so many seconds is given up. Without, a statement may take
+    as long as it takes.
     """
     return pymysql.connect(
         host=host, port=port, user=user, password=password, database=database,
-        charset="utf8mb4", autocommit=True, connect_timeout=10,
+        charset="utf8mb4", autocommit=True,
+        connect_timeout=silence or 10, read_timeout=silence, write_timeout=silence,
     )  # fmt: skip
+
+
+def ask(connection: MySQL, question: str, *values: object) -> Sequence[tuple[Any, ...]]:
+    """The lines that answer a SELECT; a table that nobody has made yet is an empty one."""
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(question, values)
+        except pymysql.err.ProgrammingError as error:
+            if error.args[0] != pymysql.constants.ER.NO_SUCH_TABLE:
+                raise
+            return ()
+        return tuple(cursor.fetchall())
 
 
 def create_answer_tables(connection: MySQL) -> None:
@@ -204,16 +228,20 @@ def delete_answers(connection: MySQL, before: datetime) -> dict[str, int]:
     many of each.
     """
     create_answer_tables(connection)
-    deleted = {}
     with connection.cursor() as cursor:
         cursor.execute("SHOW INDEX FROM feedback WHERE Key_name = 'at'")
         if cursor.fetchone() is None:
             cursor.execute("ALTER TABLE feedback ADD KEY at (at)")
-        for table in ("feedback", "predictions"):
-            deleted[table] = 0
-            statement = f"DELETE FROM {table} WHERE at < %s ORDER BY at LIMIT {_DELETED_AT_ONCE}"  # noqa: S608 - our own
-            while count := cursor.execute(statement, (before,)):
-                deleted[table] += count
+    return {table: delete_before(connection, table, "at", before) for table in ("feedback", "predictions")}
+
+
+def delete_before(connection: MySQL, table: str, column: str, before: datetime) -> int:
+    """Delete what one of our tables has from before a time (UTC), a few at a time: no lock is long."""
+    statement = f"DELETE FROM {table} WHERE {column} < %s ORDER BY {column} LIMIT {_DELETED_AT_ONCE}"  # noqa: S608 - our own
+    deleted = 0
+    with connection.cursor() as cursor:
+        while count := cursor.execute(statement, (before,)):
+            deleted += count
     return deleted
 
 
@@ -387,8 +415,8 @@ def record_promotion(connection: MySQL, model: str, promotion: Promotion) -> Non
     """Write a decision down, once per model and request: a repeated call leaves what was decided first."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO promotions (model, at, {', '.join(_PROMOTION_COLUMNS)}) "  # noqa: S608 - our own names
-            f"VALUES (%s, UTC_TIMESTAMP(6), {', '.join(['%s'] * len(_PROMOTION_COLUMNS))}) "
+            f"INSERT INTO promotions (model, at, {', '.join(PROMOTION_COLUMNS)}) "  # noqa: S608 - our own names
+            f"VALUES (%s, UTC_TIMESTAMP(6), {', '.join(['%s'] * len(PROMOTION_COLUMNS))}) "
             "ON DUPLICATE KEY UPDATE candidate_run_id = candidate_run_id",
             (
                 model,
@@ -413,15 +441,16 @@ def promotions(
     given = {name: value for name, value in asked.items() if value is not None}
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {', '.join(_PROMOTION_COLUMNS)} FROM promotions "  # noqa: S608 - our own names
+            f"SELECT {', '.join(PROMOTION_COLUMNS)} FROM promotions "  # noqa: S608 - our own names
             f"WHERE {' AND '.join(f'{name} = %s' for name in given) or 'TRUE'} ORDER BY id",
             tuple(given.values()),
         )
-        return [_promotion(line) for line in cursor.fetchall()]
+        return [promotion_of(line) for line in cursor.fetchall()]
 
 
-def _promotion(line: tuple[Any, ...]) -> Promotion:
-    values = dict(zip(_PROMOTION_COLUMNS, line, strict=True))
+def promotion_of(line: tuple[Any, ...]) -> Promotion:
+    """A line of `promotions`, by PROMOTION_COLUMNS."""
+    values = dict(zip(PROMOTION_COLUMNS, line, strict=True))
     for name in ("candidate_metrics", "champion_metrics"):
         values[name] = None if values[name] is None else json.loads(values[name])
     return Promotion(**values | {"promoted": bool(values["promoted"])})

@@ -1,4 +1,4 @@
-"""What a stack that runs for months has to lose: old MLflow runs, old answers of the model, old log files."""
+"""What a stack that runs for months has to lose: MLflow runs, answers, traces of tasks and log files that are old."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, LoggedModel, Run, ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from covertype import tables
+from covertype import tables, trace
 from covertype.settings import Settings
 from covertype.tables import MySQL
 
@@ -98,8 +98,15 @@ def prune_mlflow(settings: Settings, before: datetime) -> Pruned:
 
 def prune_answers(connection: MySQL, before: datetime) -> dict[str, int]:
     """Delete what the model API answered before a time, and feedback as old. Returns how many of each."""
-    deleted = tables.delete_answers(connection, before.astimezone(UTC).replace(tzinfo=None))
+    deleted = tables.delete_answers(connection, _utc(before))
     log.info("Before %s: %s are gone.", before.isoformat(), deleted)
+    return deleted
+
+
+def prune_traces(connection: MySQL, before: datetime) -> int:
+    """Delete what the tasks of a DAG wrote down before a time. Returns how many of its lines."""
+    deleted = trace.delete(connection, _utc(before))
+    log.info("Before %s: %d lines of tasks are gone.", before.isoformat(), deleted)
     return deleted
 
 
@@ -121,6 +128,11 @@ def prune_files(folder: Path, before: datetime) -> int:
                 below.rmdir()
     log.info("%d files below %s from before %s are gone.", count, folder, before.isoformat())
     return count
+
+
+def _utc(at: datetime) -> datetime:
+    """A moment as the tables have it: of UTC, without a zone."""
+    return at.astimezone(UTC).replace(tzinfo=None)
 
 
 def _delete_artifacts(uri: str) -> None:
