@@ -61,7 +61,8 @@ module "mysql_schema" {
   depends_on = [module.mysql]
 }
 
-# The model API writes what it answers into two tables of its own, makes them, and reaches nothing else of the schema.
+# The model API writes what it answers into two tables of its own, makes them, and reads the others for those who ask it
+# how the pipeline is doing (docs/decisions/0041).
 module "mysql_model_api" {
   source = "../modules/service"
 
@@ -81,7 +82,7 @@ module "mysql_model_api" {
     SERVER      = "mysql-data-store"
     SCHEMA      = var.mysql_databases["mysql-data-store"].schema
     SCHEMA_USER = "model-api"
-    GRANTS      = "CREATE, INSERT, SELECT ON predictions; CREATE, INSERT, SELECT, UPDATE ON feedback"
+    GRANTS      = "SELECT ON *; CREATE, INSERT ON predictions; CREATE, INSERT, UPDATE ON feedback"
   }
   secrets_dir = "${local.secrets}/mysql-data-store"
   secrets     = ["root.cnf", "model-api-password"]

@@ -1,11 +1,12 @@
-"""Registries to serve from: one of plain objects that can fail at will, and tiny real models."""
+"""Registry, archive and reports of plain objects that can fail at will, and tiny real models."""
 
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,17 @@ from sklearn.pipeline import Pipeline
 from covertype import contract
 from covertype.artifact import Artifact
 from covertype.prepare import TerrainFeatures
+from covertype.questions import BadRow, Distribution, Feedback, Latency, Line, Predictions
 from covertype.settings import Settings
+from covertype.tables import Promotion
+from covertype.trace import End, RunTrace, TaskTrace
 from covertype.version import CHALLENGER, CHAMPION, ModelVersion
 from model_api import conversion
+from model_api.archive import Activity
+from model_api.asking import Away
 from model_api.main import create_app
 from model_api.model import ServingModel
+from model_api.reports import BatchFigures, ClassFigures, Report
 from model_api.settings import ApiSettings
 
 NAME = "modelo_covertype_vf"
@@ -118,6 +125,11 @@ class FakeRegistry:
         number = {CHAMPION: self.production, CHALLENGER: self.challenger}[alias]
         return None if number is None else self._version(number)
 
+    def get(self, number: int) -> ModelVersion | None:
+        if self.down:
+            raise ConnectionError("no route to mlflow:5000")
+        return self._version(number) if number in (1, 2) else None
+
     def load(self, version: ModelVersion) -> ServingModel:
         self.loads.append(version.version)
         if self.down or version.version in self.broken:
@@ -135,6 +147,101 @@ class FakeRegistry:
         if self.down:
             raise ConnectionError("no route to mlflow:5000")
         return [self._version(number) for number in (2, 1)]
+
+
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+def task_trace(name: str, state: str, at: datetime, detail: str = "") -> TaskTrace:
+    """A task that takes a minute, if it is at an end."""
+    ended = None if state in {"running", "unknown"} else at + timedelta(minutes=1)
+    return TaskTrace(name, state, at, ended, detail)
+
+
+def run_trace(at: datetime, state: str, *tasks: TaskTrace) -> RunTrace:
+    ended = None if state in {"running", "unknown"} else at + timedelta(minutes=5)
+    return RunTrace("DAG_p2", f"scheduled__{at.isoformat()}", at, ended, state, tasks)
+
+
+@dataclass
+class FakeArchive:
+    """An archive with two batches that can be `down`, or `frozen`: then nobody answers until it is set."""
+
+    enabled: bool = True
+    down: bool = False
+    frozen: threading.Event = field(default_factory=threading.Event)
+    asked: list[str] = field(default_factory=list)
+    runs: list[RunTrace] = field(default_factory=list)
+    ingests: list[End] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.frozen.set()
+
+    def _answer(self, question: str) -> None:
+        self.asked.append(question)
+        self.frozen.wait(timeout=30)
+        if self.down:
+            raise Away("the database does not answer")
+
+    def ledger(self) -> list[Line]:
+        self._answer("ledger")
+        first = Line(1, 1, 1, "run 1", NOON, 100, 98, 2, refused=False)
+        return [Line(2, 1, 2, "run 2", NOON + timedelta(minutes=6), 50, 0, 50, refused=True), first]
+
+    def distribution(self, column: str) -> Distribution:
+        self._answer(f"distribution of {column}")
+        return Distribution(column, "category", ["Cache", "Rawah"], {1: [60, 38], 2: [0, 7]})
+
+    def quarantine(self, most: int) -> tuple[int, list[BadRow]]:
+        self._answer(f"quarantine {most}")
+        row = BadRow(2, 1, 2, 0, NOON, "['x']", "not a list of 13 strings")
+        return 52, [row]
+
+    def promotions(self, most: int) -> list[tuple[datetime, Promotion]]:
+        self._answer(f"promotions {most}")
+        first = Promotion(1, "run-1", {"test_f1": 0.5}, None, None, True, "the first", "promoted", "run 1")
+        second = Promotion(2, "run-2", {}, 1, {"test_f1": 0.5}, False, "no better", "refused", "run 2")
+        return [(NOON + timedelta(minutes=6), second), (NOON, first)]
+
+    def activity(self, run_id: str | None) -> Activity:
+        self._answer("activity")
+        return Activity(
+            run_id=run_id,
+            promoted_at=NOON if run_id == "run-1" else None,
+            runs=self.runs,
+            ingests=self.ingests,
+            feedback=[Feedback("run-1", 1, 4, 3)],
+            latency=Latency(1.5, 9.0, 40),
+            predictions=Predictions(90, 2, 50, NOON),
+        )
+
+
+@dataclass
+class FakeReports:
+    """Reports of an MLflow that can be `down`, or whose store can."""
+
+    down: bool = False
+    store_down: bool = False
+    found: Report = field(
+        default_factory=lambda: Report(
+            [BatchFigures(1, 0.9, 0.8)],
+            [ClassFigures(0, "Spruce/Fir", 0.9, 0.8, 0.85, 12)],
+            [[7 * true + said for said in range(7)] for true in range(7)],
+        )
+    )
+
+    def check(self) -> None:
+        if self.down:
+            raise Away("MLflow does not answer")
+
+    def check_store(self) -> None:
+        self.check()
+        if self.store_down:
+            raise Away("The store of artifacts, asked through MLflow, does not answer")
+
+    def report(self, run_id: str) -> Report:
+        self.check()
+        return self.found
 
 
 @pytest.fixture

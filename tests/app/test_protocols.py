@@ -100,7 +100,8 @@ def test_the_protocol_tells_what_is_here(api: TestClient) -> None:
     assert (model["name"], model["versions"], model["platform"]) == (NAME, ["1"], "compact forest")
     assert [one["name"] for one in model["inputs"]] == FEATURES
     for path in ("another", "another/ready"):
-        assert api.get(f"/v2/models/{path}").status_code == 404
+        refused = api.get(f"/v2/models/{path}")
+        assert (refused.status_code, list(refused.json())) == (404, ["error"])
 
 
 def test_without_a_model_the_protocols_say_so(empty_client: TestClient, rows: pd.DataFrame) -> None:
@@ -117,10 +118,12 @@ def test_what_breaks_the_contract_is_named_by_row_and_field(api: TestClient, row
         "/invocations": {"dataframe_split": rows.to_dict("split")},
         f"/v2/models/{NAME}/infer": {"inputs": tensors(rows)},
     }
-    for path, body in bodies.items():
-        answer = api.post(path, json=body)
-        assert answer.status_code == 422, answer.text
-        assert [error["loc"][-2:] for error in answer.json()["detail"]] == [[3, "Slope"], [7, "Soil_Type"]]
+    answers = {path: api.post(path, json=body) for path, body in bodies.items()}
+    assert {answer.status_code for answer in answers.values()} == {422}
+    listed = answers["/invocations"].json()["detail"]
+    assert [error["loc"][-2:] for error in listed] == [[3, "Slope"], [7, "Soil_Type"]]
+    told = answers[f"/v2/models/{NAME}/infer"].json()["error"].split("; ")
+    assert [error.partition(": ")[0] for error in told] == ["body.inputs.3.Slope", "body.inputs.7.Soil_Type"]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ def test_tensors_that_do_not_fit_are_422(
     inputs[-1] |= change  # Elevation
     answer = api.post(f"/v2/models/{NAME}/infer", json={"inputs": inputs})
     assert answer.status_code == 422
-    assert place in {error["loc"][-1] for error in answer.json()["detail"]}
+    assert f"{place}: " in answer.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -155,3 +158,31 @@ def test_tensors_that_do_not_fit_are_422(
 )
 def test_invocations_that_make_no_frame_are_422(api: TestClient, body: dict[str, Any]) -> None:
     assert api.post("/invocations", json=body).status_code == 422
+
+
+def test_the_inference_protocol_has_its_own_shape_for_errors_and_other_calls_theirs(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("of this test", encoding="utf-8")
+    settings = quick(tmp_path).model_copy(
+        update={"key_file": tmp_path / "key", "rate_limit": "100/hour", "body_limit": 100}
+    )
+    key = {"x-api-key": "of this test"}
+
+    def refused(path: str, headers: dict[str, str], **request: Any) -> tuple[int, list[str]]:
+        answer = client.request(request.pop("method", "POST"), path, headers=headers, **request)
+        ((shape, text),) = answer.json().items()
+        assert text
+        return answer.status_code, [shape, type(text).__name__]
+
+    with TestClient(create_app(FakeRegistry(), Settings(), settings)) as client:
+        for path, shape in ((f"/v2/models/{NAME}/infer", "error"), ("/predict", "detail")):
+            assert refused(path, {}) == (401, [shape, "str"])
+            assert refused(path, key, content=b" " * 101) == (413, [shape, "str"])
+            assert refused(path, key, content=iter([b" " * 60] * 2)) == (413, [shape, "str"])
+            assert refused(path, key, json=[]) == (422, [shape, "str" if shape == "error" else "list"])
+            assert refused(path, key, method="DELETE") == (405, [shape, "str"])
+        assert refused("/v2/models/another/ready", key, method="GET") == (404, ["error", "str"])
+        assert refused(f"/v2/models/{NAME}/ready", key, method="GET") == (503, ["error", "str"])
+        assert refused("/v2/nothing", key, method="GET") == (404, ["error", "str"])
+        while (answer := client.get(f"/v2/models/{NAME}", headers=key)).status_code != 429:
+            assert answer.status_code == 503
+        assert list(answer.json()) == ["error"]

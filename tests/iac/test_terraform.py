@@ -237,6 +237,17 @@ def test_the_databases_have_no_way_out_and_publish_nothing(stack: Roots) -> None
         assert not stack.containers[database]["ports"], database
 
 
+def test_the_model_api_writes_into_two_tables_and_reads_the_rest(stack: Roots) -> None:
+    environment = dict(
+        line.split("=", 1) for line in stack.containers["mysql-data-store-model-api"]["env"]
+    )
+    grants = dict(grant.split(" ON ")[::-1] for grant in environment["GRANTS"].split("; "))
+    assert grants.pop("*") == "SELECT"
+    assert set(grants) == {"predictions", "feedback"}
+    for table, privileges in grants.items():
+        assert not set(privileges.split(", ")) & {"ALL", "ALTER", "DELETE", "DROP", "GRANT"}, table
+
+
 def test_a_source_elsewhere_needs_no_network_of_ours(runs: dict[str, Roots]) -> None:
     here, elsewhere = runs["as_it_is"], runs["otherwise"]
     assert "COVERTYPE_SOURCE_URL=http://data-api:8000" in here.containers["airflow-scheduler"]["env"]

@@ -1,43 +1,22 @@
 """What the model API answers, in a real MySQL: recorded once, and gone when it is old."""
 
-import os
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from covertype import contract, tables, upkeep
 
+from .database import ask, emptied
+
 NOW = datetime(2026, 11, 23, 3, 30, tzinfo=UTC)
-
-
-def connect() -> tables.MySQL:
-    password = Path(os.environ["LIVE_MYSQL_PASSWORD_FILE"]).read_text(encoding="utf-8").strip()
-    return tables.connect(
-        os.environ["LIVE_MYSQL_HOST"],
-        os.environ["LIVE_MYSQL_USER"],
-        password,
-        os.environ["LIVE_MYSQL_SCHEMA"],
-    )
 
 
 @pytest.fixture
 def db() -> Iterator[tables.MySQL]:
-    """A connection to the tables of answers, which are empty."""
-    with closing(connect()) as connection:
-        tables.create_answer_tables(connection)
-        # Deleted, not dropped: the pipeline's user may not drop a table.
-        for table in ("predictions", "feedback"):
-            ask(connection, f"DELETE FROM {table}")
+    """A connection to the tables, which are empty."""
+    with emptied() as connection:
         yield connection
-
-
-def ask(connection: tables.MySQL, statement: str, *values: object) -> tuple[tuple[object, ...], ...]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return tuple(cursor.fetchall())
 
 
 def answer(connection: tables.MySQL, days: int, count: int = 1) -> None:

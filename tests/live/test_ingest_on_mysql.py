@@ -3,7 +3,6 @@
 Runs beside test_learning_on_mysql.py and as it does, in the schema of its own.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -19,45 +18,24 @@ from hypothesis import strategies as st
 from covertype import contract, source, steps, tables
 from covertype.settings import Settings
 
+from .database import ask, connect, emptied
+
 FOREST = contract.as_typed(
     pd.read_parquet(Path(__file__).parents[2] / "external" / "data" / "covertype.parquet").head(5_000)
 )
 COLUMNS = list(contract.COLUMNS)
 
 
-def connect() -> tables.MySQL:
-    password = Path(os.environ["LIVE_MYSQL_PASSWORD_FILE"]).read_text(encoding="utf-8").strip()
-    return tables.connect(
-        os.environ["LIVE_MYSQL_HOST"],
-        os.environ["LIVE_MYSQL_USER"],
-        password,
-        os.environ["LIVE_MYSQL_SCHEMA"],
-    )
-
-
-def empty(connection: tables.MySQL) -> None:
-    tables.create_tables(connection)
-    for table in ("raw_observations", "quarantine", "raw_batches"):
-        ask(connection, f"DELETE FROM {table}")
-
-
 @pytest.fixture
 def db() -> Iterator[tables.MySQL]:
     """A connection to the tables, which are empty."""
-    with closing(connect()) as connection:
-        empty(connection)
+    with emptied() as connection:
         yield connection
 
 
 def batch(rows: pd.DataFrame, bad: int = 0) -> source.Batch:
     refusals = tuple(contract.refusal(position, ["x"]) for position in range(bad))
     return source.Batch(1, 1, rows[COLUMNS].reset_index(drop=True), "0" * 64, bad, refusals)
-
-
-def ask(connection: tables.MySQL, statement: str, *values: object) -> tuple[tuple[object, ...], ...]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return tuple(cursor.fetchall())
 
 
 def count(connection: tables.MySQL, table: str) -> object:
@@ -117,8 +95,7 @@ def test_in_any_order_with_repeats_and_kills_each_row_is_there_once(
     keys = [tables.row_key(values) for values in pool[COLUMNS].itertuples(index=False, name=None)]
     acknowledged: dict[str, tables.Receipt] = {}
     first_brought_by: dict[bytes, int] = {}
-    with closing(connect()) as db, mock.patch.object(tables, "_ROWS_A_STATEMENT", 7):
-        empty(db)
+    with emptied() as db, mock.patch.object(tables, "_ROWS_A_STATEMENT", 7):
         for run, positions, bad, cut in arrivals:
             brought = batch(pool.iloc[positions], bad=bad)
             if cut is not None:

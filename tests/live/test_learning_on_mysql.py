@@ -4,7 +4,6 @@ Runs inside the Airflow image, on a stack's networks (tests/stack/live.py): a sc
 registered model of its own, so that the stack's data stay as they are.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -27,26 +26,17 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from covertype import artifact, contract, registry, snapshot, source, steps, tables
 from covertype.settings import Policy, Settings
 
-HERE = Path(__file__).parent
-FOREST = contract.as_typed(pd.read_parquet(HERE.parents[1] / "external" / "data" / "covertype.parquet"))
+from .database import SCHEMA, ask, connect, emptied
+
+PROJECT = Path(__file__).parents[2]
+FOREST = contract.as_typed(pd.read_parquet(PROJECT / "external" / "data" / "covertype.parquet"))
 COLUMNS = list(contract.COLUMNS)
-SCHEMA = os.environ["LIVE_MYSQL_SCHEMA"]
-
-
-def connect() -> tables.MySQL:
-    password = Path(os.environ["LIVE_MYSQL_PASSWORD_FILE"]).read_text(encoding="utf-8").strip()
-    return tables.connect(os.environ["LIVE_MYSQL_HOST"], os.environ["LIVE_MYSQL_USER"], password, SCHEMA)
 
 
 @pytest.fixture
 def db() -> Iterator[tables.MySQL]:
     """A connection to the tables, which are empty."""
-    with closing(connect()) as connection:
-        tables.create_tables(connection)
-        with connection.cursor() as cursor:
-            # Deleted, not dropped: the pipeline's user may not drop a table.
-            for table in ("raw_observations", "quarantine", "raw_batches", "promotions"):
-                cursor.execute(f"DELETE FROM {table}")
+    with emptied() as connection:
         yield connection
 
 
@@ -87,11 +77,8 @@ def batch(rows: pd.DataFrame, number: int = 1) -> source.Batch:
     return source.Batch(1, number, rows[COLUMNS].reset_index(drop=True), "0" * 64)
 
 
-def count(connection: tables.MySQL, table: str = "raw_observations") -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*) FROM {table}")
-        ((number,),) = cursor.fetchall()
-    return int(number)
+def count(connection: tables.MySQL, table: str = "raw_observations") -> object:
+    return ask(connection, f"SELECT COUNT(*) FROM {table}")[0][0]
 
 
 def waiting_for_a_lock(connection: tables.MySQL) -> int:
@@ -101,9 +88,9 @@ def waiting_for_a_lock(connection: tables.MySQL) -> int:
 
 
 def run_until_killed(program: str) -> None:
-    """Run a program that kills itself, beside this file and its names."""
-    names = "import os, signal; from test_learning_on_mysql import FOREST, batch, connect, tables\n"
-    done = subprocess.run([sys.executable, "-c", names + program], cwd=HERE, check=False)
+    """Run a program that kills itself, with names of this file."""
+    names = f"import os, signal; from {__name__} import FOREST, batch, connect, tables\n"
+    done = subprocess.run([sys.executable, "-c", names + program], cwd=PROJECT, check=False)
     assert done.returncode == -signal.SIGKILL
 
 

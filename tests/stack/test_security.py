@@ -167,16 +167,36 @@ USERS = {
         ),
     ),
     "model-api": (
-        ("mysql-data-store", "mysql-data-store-model-api", "SELECT COUNT(*) FROM datadb.predictions"),
         (
-            "SELECT * FROM datadb.raw_observations",
-            "SELECT * FROM datadb.promotions",
+            "mysql-data-store",
+            "mysql-data-store-model-api",
+            "SELECT (SELECT COUNT(*) FROM datadb.predictions), (SELECT COUNT(*) FROM datadb.raw_observations), "
+            "(SELECT COUNT(*) FROM datadb.quarantine), (SELECT COUNT(*) FROM datadb.promotions), "
+            "(SELECT COUNT(*) FROM datadb.dag_tasks)",
+        ),
+        (
+            *(
+                statement.format(f"datadb.{table}")
+                for table in ("raw_batches", "raw_observations", "quarantine", "promotions", "dag_tasks")
+                for statement in (
+                    "INSERT INTO {0} SELECT * FROM {0} WHERE FALSE",
+                    "DELETE FROM {0} WHERE FALSE",
+                    "TRUNCATE {0}",
+                    "DROP TABLE {0}",
+                    "ALTER TABLE {0} ADD COLUMN another INT",
+                )
+            ),
+            "UPDATE datadb.promotions SET promoted = TRUE WHERE FALSE",
+            "UPDATE datadb.raw_batches SET refused = TRUE WHERE FALSE",
             "DELETE FROM datadb.predictions WHERE FALSE",
             "UPDATE datadb.predictions SET prediction = 0 WHERE FALSE",
             "DELETE FROM datadb.feedback WHERE FALSE",
             "DROP TABLE datadb.predictions",
             "CREATE TABLE datadb.another (id INT)",
+            "CREATE VIEW datadb.another AS SELECT 1",
+            "CREATE DATABASE another",
             "SELECT User FROM mysql.user",
+            "SELECT 1 INTO OUTFILE '/var/lib/mysql-files/probe'",
         ),
     ),
     "mlflow": (
