@@ -18,6 +18,10 @@ from model_api.main import create_app
 from .conftest import FakeArchive, FakeRegistry, FakeReports, listening, quick
 
 
+# What is asked for, and may be asked for wrongly.
+REFUSING = {"/batches/distribution", "/models/{version}/evaluation", "/promotions", "/quarantine"}
+
+
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.schemas.BaseSchema]:
     """The document of an API that serves version 1, on a port of loopback."""
@@ -36,8 +40,8 @@ def test_every_answer_is_one_that_the_document_declares(
     asked = set()
     for found in document.get_all_operations():
         operation = found.ok()
-        if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query or operation.path_parameters):
-            continue  # takes nothing that could be wrong
+        if mode is GenerationMode.NEGATIVE and operation.method == "get" and operation.path not in REFUSING:
+            continue  # takes nothing that could be wrong, or a name that may be any text
 
         @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(generation_mode=mode))
@@ -53,4 +57,4 @@ def test_every_answer_is_one_that_the_document_declares(
 
         answers()
         asked.add(operation.path)
-    assert {"/predict", "/predict/batch", "/feedback", "/batches/distribution", "/quarantine"} <= asked
+    assert {"/predict", "/predict/batch", "/feedback", *REFUSING} <= asked

@@ -8,16 +8,17 @@ import pytest
 from airflow.sdk import DAG, BaseHook
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from covertype import artifact, registry, source, steps, tables, train
+from covertype import artifact, registry, source, steps, tables, trace, train
 from covertype.evaluate import BrokenModel
 from covertype.snapshot import Snapshot
 
 
 class Database:
-    """Stands for an open connection; knows whether it was closed."""
+    """Stands for an open connection; knows whether it was closed, and how long it may be silent."""
 
     def __init__(self) -> None:
         self.closed = False
+        self.silence: float | None = None
 
     def close(self) -> None:
         self.closed = True
@@ -30,8 +31,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Database:
         host="mysql-data-store", login="admin", password="secret", schema="datadb", port=None
     )
 
-    def connect(*arguments: object) -> Database:
+    def connect(*arguments: object, silence: float | None) -> Database:
         assert arguments == ("mysql-data-store", "admin", "secret", "datadb", 3306)
+        database.silence = silence
         return database
 
     monkeypatch.setattr(BaseHook, "get_connection", lambda name: {"mysql_default": known}[name])
@@ -160,3 +162,63 @@ def test_the_tasks_hand_on_references_only(
         ("m",),
         (3, "m"),
     ]
+
+
+def context_of(dag: DAG, task: str, number: int = 1, exception: BaseException | None = None) -> dict[str, Any]:
+    instance = SimpleNamespace(dag_id=dag.dag_id, run_id="manual 1", task_id=task, try_number=number)
+    return {"ti": instance, "task": dag.get_task(task), "exception": exception}
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch, opened: Database) -> list[tuple[Any, ...]]:
+    """What the tasks write down about themselves."""
+    lines: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(trace, "begin", lambda _, attempt: lines.append((attempt,)))
+    monkeypatch.setattr(trace, "end", lambda _, *line: lines.append(line))
+    return lines
+
+
+def test_every_task_writes_down_how_it_stands(
+    dag: DAG, opened: Database, written: list[tuple[Any, ...]]
+) -> None:
+    error = ValueError("broken")
+    for task in dag.tasks:
+        for callbacks, exception in (
+            (task.on_execute_callback, None),
+            (task.on_success_callback, None),
+            (task.on_retry_callback, error),
+            (task.on_failure_callback, error),
+        ):
+            (callback,) = callbacks
+            callback(context_of(dag, task.task_id, 2, exception))
+    assert opened.closed
+    assert opened.silence is not None, "a frozen database holds a task up for ever"
+    assert opened.silence <= 10
+    attempts = [
+        trace.Attempt("DAG_p2", "manual 1", task.task_id, 2, 3_600, is_last=task.task_id == "promote")
+        for task in dag.tasks
+    ]
+    assert written == [
+        line
+        for attempt in attempts
+        for line in (
+            (attempt,),
+            (attempt, "success", None),
+            (attempt, "up_for_retry", error),
+            (attempt, "failed", error),
+        )
+    ]
+
+
+def test_why_a_task_was_skipped_is_written_down(
+    monkeypatch: pytest.MonkeyPatch, dag: DAG, written: list[tuple[Any, ...]]
+) -> None:
+    exhausted = source.SourceExhausted("all ten")
+    monkeypatch.setattr(steps, "ingest", raising(exhausted))
+    with pytest.raises(AirflowSkipException) as skipped:
+        call(dag, "ingest")
+    (callback,) = dag.get_task("ingest").on_skipped_callback
+    callback(context_of(dag, "ingest"))  # Airflow does not say why
+    ((_, state, error),) = written
+    assert (state, error) == ("skipped", skipped.value)
+    assert error.__cause__ is exhausted

@@ -30,7 +30,13 @@ def test_it_runs_every_night_and_not_before(upkeep: DAG) -> None:
 
 
 def test_everything_is_explained_and_retried(upkeep: DAG) -> None:
-    assert set(upkeep.task_ids) == {"prune_answers", "prune_mlflow", "prune_history", "prune_logs"}
+    assert set(upkeep.task_ids) == {
+        "prune_answers",
+        "prune_history",
+        "prune_logs",
+        "prune_mlflow",
+        "prune_traces",
+    }
     assert upkeep.doc_md is not None
     for task in upkeep.tasks:
         assert task.task_id in upkeep.doc_md
@@ -63,7 +69,12 @@ def test_each_task_gets_the_same_cut(upkeep: DAG, monkeypatch: pytest.MonkeyPatc
         cuts.append(before)
         return {"feedback": 4, "predictions": 5}
 
+    def prune_traces(connection: object, before: datetime) -> int:
+        cuts.append(before)
+        return 6
+
     monkeypatch.setattr(library, "prune_answers", prune_answers)
+    monkeypatch.setattr(library, "prune_traces", prune_traces)
     monkeypatch.setattr(tables, "connect", lambda *_: SimpleNamespace(close=lambda: None))
     known = SimpleNamespace(host="h", login="l", password="p", schema="s", port=None)
     monkeypatch.setattr(BaseHook, "get_connection", lambda name: {"mysql_default": known}[name])
@@ -75,7 +86,9 @@ def test_each_task_gets_the_same_cut(upkeep: DAG, monkeypatch: pytest.MonkeyPatc
     assert call.python_callable(**context) == 3
     call = upkeep.get_task("prune_answers")
     assert call.python_callable(**context) == {"feedback": 4, "predictions": 5}
-    assert cuts == [NOW - timedelta(days=7)] * 3
+    call = upkeep.get_task("prune_traces")
+    assert call.python_callable(**context) == 6
+    assert cuts == [NOW - timedelta(days=7)] * 4
 
     history: Any = upkeep.get_task("prune_history")
     command = history.render_template(history.bash_command, context, upkeep.get_template_env())

@@ -132,6 +132,9 @@ def test_the_run_carries_the_whole_evaluation(
     pictures = {"calibration", "confusion_matrix", "importance", "per_batch", "per_class"}
     assert {file.stem for file in folder.glob("*.png")} == pictures
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in folder.glob("*.png"))
+    confusion = pd.read_csv(folder / "confusion_matrix.csv", index_col="true")
+    assert list(confusion.index) == list(confusion.columns) == list(contract.CLASSES.values())
+    assert confusion.to_numpy().tolist() == evaluate.confusion(evaluate.ask(pipeline, tests)).tolist()
     card = (folder / report.CARD).read_text()
     assert f"{metrics['test_f1']:.4f}" in card
     assert "accuracy 0.5000, macro-F1 0.2500" in card
