@@ -1,4 +1,4 @@
-"""What the pipeline and its users have left in MySQL, as a reader of it: with limits of time, and never changed."""
+"""What the pipeline and its users have left in MySQL, as a reader has it: in time, and never changed."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ _GRACE = 0.5
 
 @dataclass(frozen=True)
 class Activity:
-    """What has been going on. What could not be found out is None; `promoted_at` is of the model of `run_id`."""
+    """What has been going on; None: not found out. `promoted_at` is of the model of `run_id`."""
 
     run_id: str | None
     promoted_at: datetime | None
@@ -100,7 +100,7 @@ class MySQLArchive:
             return questions.promotions(connection, most)
 
     def activity(self, run_id: str | None) -> Activity:
-        """See Archive. What takes longest is asked last, and costs nothing but itself if it takes too long."""
+        """See Archive. What takes longest is asked last: too long, it costs nothing but itself."""
         with self._connected() as connection:
 
             def ask[T](question: Callable[..., T], *asked: str) -> T | None:

@@ -1,4 +1,4 @@
-"""Questions to other services: on threads of their own and with an end, so that no prediction waits for them."""
+"""Questions to other services: on threads of their own and with an end, so that no prediction waits."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ class Away(Exception):
 
 
 class Desk:
-    """So many threads that ask one service. Who waits longer than the deadline is sent away, whatever hangs."""
+    """So many threads that ask one service. Nobody waits longer than the deadline, whatever hangs."""
 
     def __init__(self, service: str, threads: int, seconds: float) -> None:
         """Begin nothing yet."""
@@ -26,7 +26,7 @@ class Desk:
         self._threads = ThreadPoolExecutor(threads, f"ask-{service}")
 
     async def ask[T](self, question: Callable[[], T]) -> T:
-        """Give the answer. Raises Away when there is none in time; the question may still be answered then."""
+        """Give the answer. Raises Away when there is none in time; it may come for the next who asks."""
         asked = self._threads.submit(copy_context().run, question)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(asked), self._seconds)

@@ -15,16 +15,13 @@ from starlette.exceptions import HTTPException as HTTPError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_api import metrics
-from model_api.asking import Away
 
 _INFERENCE_PROTOCOL = "/v2/"
 # A batch can be wrong in 120,000 places; an answer that lists them all would help nobody and cost much.
 MOST_ERRORS = 1_000
 
 
-def refusal(
-    path: str, reason: str, status: int, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
+def refusal(path: str, reason: str, status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Say why a request gets nothing: in FastAPI's shape, or in that of the Open Inference Protocol."""
     name = "error" if path.startswith(_INFERENCE_PROTOCOL) else "detail"
     return JSONResponse({name: reason}, status, headers)
@@ -115,8 +112,8 @@ async def refuse_away(request: Request, error: Exception) -> JSONResponse:
 
 
 async def refuse_invalid(request: Request, error: Exception) -> JSONResponse:
-    """Answer a RequestValidationError, every wrong field with what is allowed: as a list in FastAPI's shape, as a text
-    in that of the Open Inference Protocol.
+    """Answer a RequestValidationError, every wrong field with what is allowed: a list in FastAPI's shape,
+    a text in that of the Open Inference Protocol.
     """
     if not isinstance(error, RequestValidationError):
         raise error

@@ -68,7 +68,7 @@ def create_app(
     archive: Archive | None = None,
     reports: Reports | None = None,
 ) -> FastAPI:
-    """Build the application; the registry is first asked when it starts, and may be away then, as everything else."""
+    """Build the application; nobody is asked before it starts, and anybody may be away then."""
     settings, api_settings = settings or Settings(), api_settings or ApiSettings()
     registry = registry or MlflowRegistry(settings, Shelf(api_settings.state_dir / "models"))
     holder = ModelHolder(registry, api_settings.poll_seconds, api_settings.retry_seconds)
@@ -111,7 +111,8 @@ def create_app(
     # Routes are tried in their order: what is asked most comes first.
     _add_predictions(app, settings.model_name, holder, recorder, shadow)
     _add_state(app, registry, holder, recorder)
-    add_pipeline(app, archive, reports, registry, StateTeller(holder, archive, reports, desks), desks)
+    teller = StateTeller(holder, archive, reports, desks)
+    add_pipeline(app, archive, reports, registry, teller=teller, desks=desks)
     if key:
         describe_key(app)
     return app

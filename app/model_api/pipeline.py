@@ -1,4 +1,4 @@
-"""The calls that tell how the stack is doing, and what its pipeline has gathered, set aside, judged and decided."""
+"""The calls that tell how the stack is doing, and what its pipeline has gathered, judged and decided."""
 
 import logging
 from datetime import datetime
@@ -59,7 +59,7 @@ class BatchCounts(BaseModel):
 
 
 class ColumnDistribution(BaseModel):
-    """How the stored values of a column are spread, batch by batch; a row belongs to the batch that brought it first."""
+    """How the values of a column are spread, batch by batch; a row is of the batch that brought it first."""
 
     column: str
     kind: Literal["number", "category"]
@@ -185,6 +185,7 @@ def add_pipeline(
     archive: Archive,
     reports: Reports,
     registry: Registry,
+    *,
     teller: StateTeller,
     desks: Desks,
 ) -> None:
@@ -192,7 +193,7 @@ def add_pipeline(
 
     @app.get("/state", tags=["state"])
     async def state() -> State:
-        """Tell how each service, the model, the predictions and the last runs are; what cannot be known is null."""
+        """Tell how services, model, predictions and the last runs are; what cannot be known is null."""
         return await teller.tell()
 
     @app.get("/batches", tags=["pipeline"], responses=_DATABASE)

@@ -1,4 +1,4 @@
-"""Reports of evaluations, and whether MLflow and its store are well: by MLflow's REST API and artifact proxy."""
+"""Reports of evaluations, and whether MLflow and its store are well: by its REST API and artifact proxy."""
 
 import csv
 import io

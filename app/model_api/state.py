@@ -1,4 +1,4 @@
-"""How the stack is doing, as far as this API can know without reaching further than it must (decision 0041)."""
+"""How the stack is doing, as far as this API can know without reaching further (decision 0041)."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -127,9 +127,7 @@ class Desks:
 
 def open_desks(seconds: float) -> Desks:
     """Desks that wait at most so long for an answer."""
-    return Desks(
-        Desk("the database", 3, seconds), Desk("the count", 1, seconds), Desk("MLflow", 3, seconds)
-    )
+    return Desks(Desk("the database", 3, seconds), Desk("the count", 1, seconds), Desk("MLflow", 3, seconds))
 
 
 class StateTeller:
@@ -218,7 +216,7 @@ def _serving(model: ServingModel | None, known: Activity) -> dict[str, Any] | No
 
 
 def _scheduler(runs: Sequence[RunTrace] | None, now: datetime) -> dict[str, Any]:
-    """By the last trace of a task: it is up while one is at work, or no longer silent than the runs' rhythm explains."""
+    """By the last trace of a task: up while one works, and in a silence that the runs' rhythm explains."""
     name = "airflow-scheduler"
     if runs is None:
         return _unknown(name, None, "its tasks' traces cannot be read")

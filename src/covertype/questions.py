@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Literal
 
 from covertype import contract
@@ -77,7 +78,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What became of the predictions of a version, by its run: whose truth is known, and how many were right."""
+    """What became of a version's predictions, by its run: whose truth is known, and how many were right."""
 
     run_id: str
     model_version: int
@@ -112,7 +113,7 @@ def distribution(connection: MySQL, column: str) -> Distribution:
         span = high - low + 1
         chosen = f"({column} - ({low})) * {_BINS} DIV {span}"
         edges = [low - (-number * span // _BINS) for number in range(_BINS + 1)]
-        bins = [f"{start}–{end - 1}" for start, end in zip(edges, edges[1:], strict=False)]  # noqa: RUF001 - an en dash
+        bins = [f"{start}–{end - 1}" for start, end in pairwise(edges)]  # noqa: RUF001 - an en dash
         values = {number: number for number in range(_BINS)}
     else:
         chosen = column
@@ -120,8 +121,8 @@ def distribution(connection: MySQL, column: str) -> Distribution:
         values = {value: place for place, value in enumerate(known)}
         bins = list(contract.CLASSES.values()) if column == contract.TARGET else list(map(str, known))
 
-    # Rows are counted by the ledger's line, which they know themselves, and lines are added up here. The ledger
-    # is read last, so that it has them all.
+    # Rows are counted by the ledger's line, which they know themselves, and lines are added up here. The
+    # ledger is read last, so that it has them all.
     found = ask(
         connection,
         f"SELECT batch_id, {chosen} AS value, COUNT(*) FROM raw_observations GROUP BY batch_id, value",  # noqa: S608 - our own
@@ -158,9 +159,7 @@ def promotions(connection: MySQL, most: int) -> list[tuple[datetime, Promotion]]
 
 def promoted_at(connection: MySQL, run_id: str) -> datetime | None:
     """When the model of a run was last put into Production; None when no decision says so."""
-    lines = ask(
-        connection, "SELECT MAX(at) FROM promotions WHERE candidate_run_id = %s AND promoted", run_id
-    )
+    lines = ask(connection, "SELECT MAX(at) FROM promotions WHERE candidate_run_id = %s AND promoted", run_id)
     return next((_utc(at) for (at,) in lines if at is not None), None)
 
 

@@ -80,7 +80,7 @@ class End:
 
 @dataclass(frozen=True)
 class _Line:
-    """The latest try of a task as the table has it; overdue: nothing was heard for longer than it may take."""
+    """The latest try of a task; overdue: nothing was heard for longer than it may take."""
 
     task: TaskTrace
     is_last: bool
@@ -98,7 +98,7 @@ def end(connection: MySQL, attempt: Attempt, state: str, error: BaseException | 
 
 
 def _write(connection: MySQL, attempt: Attempt, state: str, error: BaseException | None) -> None:
-    # Whoever runs a task wraps what the library raised: the cause says more than the wrapping.
+    # What runs a task wraps what the library raised: the cause says more than the wrapping.
     kind = "" if error is None else type(error.__cause__ or error).__name__
     ended = "NULL" if state == RUNNING else "UTC_TIMESTAMP(6)"
     # The same try may begin again, after its process was lost.
@@ -106,8 +106,8 @@ def _write(connection: MySQL, attempt: Attempt, state: str, error: BaseException
     with connection.cursor() as cursor:
         cursor.execute(_TABLE)
         cursor.execute(
-            "INSERT INTO dag_tasks (dag_id, run_id, task_id, attempt, timeout, is_last, state, started_at, "  # noqa: S608 - our own
-            f"ended_at, error, detail) VALUES (%s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6), {ended}, %s, %s) "
+            "INSERT INTO dag_tasks (dag_id, run_id, task_id, attempt, timeout, is_last, state, error, "  # noqa: S608 - our own
+            f"detail, started_at, ended_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6), {ended}) "
             f"AS new ON DUPLICATE KEY UPDATE {again} state = new.state, ended_at = new.ended_at, "
             "error = new.error, detail = new.detail",
             (
@@ -150,7 +150,8 @@ def last_ends(connection: MySQL, dag_id: str, task_id: str, most: int = 20) -> l
     lines = ask(
         connection,
         "SELECT state, error, detail, ended_at FROM dag_tasks "
-        "WHERE dag_id = %s AND task_id = %s AND ended_at IS NOT NULL ORDER BY ended_at DESC, id DESC LIMIT %s",
+        "WHERE dag_id = %s AND task_id = %s AND ended_at IS NOT NULL "
+        "ORDER BY ended_at DESC, id DESC LIMIT %s",
         dag_id,
         task_id,
         most,
@@ -159,7 +160,7 @@ def last_ends(connection: MySQL, dag_id: str, task_id: str, most: int = 20) -> l
 
 
 def _run(dag_id: str, run_id: str, found: Sequence[tuple[Any, ...]]) -> RunTrace:
-    lines = {line[2]: _line(*line[2:]) for line in found}  # the latest try of each task comes last
+    lines = {line[2]: _line(line[2:]) for line in found}  # the latest try of each task comes last
     latest = sorted(lines.values(), key=lambda line: line.task.started_at)
     state = _state(latest)
     ends = [line.task.ended_at for line in latest if line.task.ended_at is not None]
@@ -173,15 +174,8 @@ def _run(dag_id: str, run_id: str, found: Sequence[tuple[Any, ...]]) -> RunTrace
     )
 
 
-def _line(
-    task_id: str,
-    state: str,
-    started_at: datetime,
-    ended_at: datetime | None,
-    detail: str,
-    is_last: int,
-    overdue: int,
-) -> _Line:
+def _line(found: tuple[Any, ...]) -> _Line:
+    task_id, state, started_at, ended_at, detail, is_last, overdue = found
     if overdue and state in {RUNNING, UP_FOR_RETRY}:
         state = UNKNOWN
     ended = None if ended_at is None else _utc(ended_at)

@@ -1,4 +1,4 @@
-"""What a stack that runs for months has to lose: MLflow runs, answers, traces of tasks and log files that are old."""
+"""What a stack that runs for months has to lose: old MLflow runs, answers, traces of tasks and log files."""
 
 import logging
 from collections.abc import Callable, Iterator

@@ -17,7 +17,6 @@ from model_api.main import create_app
 
 from .conftest import FakeArchive, FakeRegistry, FakeReports, listening, quick
 
-
 # What is asked for, and may be asked for wrongly.
 REFUSING = {"/batches/distribution", "/models/{version}/evaluation", "/promotions", "/quarantine"}
 

@@ -256,11 +256,15 @@ def test_the_state_of_a_stack_where_nothing_answers(
     with TestClient(create_app(FakeRegistry(), Settings(), quick(tmp_path), archive, reports)) as api:
         state = get(api, "/state")
         unknown = {"minio": "unknown", "airflow-scheduler": "unknown", "data-api": "unknown"}
-        assert services(state) == {
-            "model-api": "up",
-            "mlflow": "down",
-            "mysql-data-store": "down",
-        } | unknown
+        assert (
+            services(state)
+            == {
+                "model-api": "up",
+                "mlflow": "down",
+                "mysql-data-store": "down",
+            }
+            | unknown
+        )
         parts = ("model", "predictions", "latency_ms", "live_accuracy", "runs")
         assert {state[part] for part in parts} == {None}
         assert {one["last_seen"] for one in state["services"][1:]} == {None}

@@ -16,7 +16,10 @@ FILES = {
     "per_batch.csv": "batch,test_accuracy,test_f1\n1,0.9,0.8\n2,0.7,0.6\n",
     "per_class.csv": "class,label,precision,recall,f1,rows\n0,Spruce/Fir,0.9,0.8,0.85,12\n",
     "confusion_matrix.csv": f"true,{','.join(LABELS)}\n"
-    + "".join(f"{label},{','.join(str(7 * line + column) for column in range(7))}\n" for line, label in enumerate(LABELS)),
+    + "".join(
+        f"{label},{','.join(str(7 * line + column) for column in range(7))}\n"
+        for line, label in enumerate(LABELS)
+    ),
 }
 
 
@@ -73,7 +76,9 @@ def test_a_report_is_read_once(mlflow: Mlflow, reports: MlflowReports) -> None:
     assert len(mlflow.asked) == asked
 
 
-def test_what_an_older_run_lacks_is_empty_and_looked_for_again(mlflow: Mlflow, reports: MlflowReports) -> None:
+def test_what_an_older_run_lacks_is_empty_and_looked_for_again(
+    mlflow: Mlflow, reports: MlflowReports
+) -> None:
     matrix = mlflow.files.pop("confusion_matrix.csv")
     report = reports.report("abc")
     assert (len(report.per_batch), report.confusion) == (2, None)
@@ -81,7 +86,9 @@ def test_what_an_older_run_lacks_is_empty_and_looked_for_again(mlflow: Mlflow, r
     assert reports.report("abc").confusion is not None
 
 
-@pytest.mark.parametrize("root", ["file:///tmp/abc", "s3://bucket/abc", "mlflow-artifacts:/1/other/artifacts"])
+@pytest.mark.parametrize(
+    "root", ["file:///tmp/abc", "s3://bucket/abc", "mlflow-artifacts:/1/other/artifacts"]
+)
 def test_a_run_without_a_report(mlflow: Mlflow, reports: MlflowReports, root: str) -> None:
     mlflow.root = root
     assert reports.report("abc") == Report([], [], None)
@@ -124,7 +131,9 @@ def test_a_damaged_file_is_left_out_and_the_others_are_not(
     assert len(report.classes) == 1
 
 
-def test_few_reports_are_kept(mlflow: Mlflow, reports: MlflowReports, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_reports_are_kept(
+    mlflow: Mlflow, reports: MlflowReports, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_MOST_KEPT", 0)
     reports.report("abc")
     asked = len(mlflow.asked)

@@ -164,7 +164,9 @@ def test_the_tasks_hand_on_references_only(
     ]
 
 
-def context_of(dag: DAG, task: str, number: int = 1, exception: BaseException | None = None) -> dict[str, Any]:
+def context_of(
+    dag: DAG, task: str, number: int = 1, exception: BaseException | None = None
+) -> dict[str, Any]:
     instance = SimpleNamespace(dag_id=dag.dag_id, run_id="manual 1", task_id=task, try_number=number)
     return {"ti": instance, "task": dag.get_task(task), "exception": exception}
 

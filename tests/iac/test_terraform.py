@@ -238,9 +238,7 @@ def test_the_databases_have_no_way_out_and_publish_nothing(stack: Roots) -> None
 
 
 def test_the_model_api_writes_into_two_tables_and_reads_the_rest(stack: Roots) -> None:
-    environment = dict(
-        line.split("=", 1) for line in stack.containers["mysql-data-store-model-api"]["env"]
-    )
+    environment = dict(line.split("=", 1) for line in stack.containers["mysql-data-store-model-api"]["env"])
     grants = dict(grant.split(" ON ")[::-1] for grant in environment["GRANTS"].split("; "))
     assert grants.pop("*") == "SELECT"
     assert set(grants) == {"predictions", "feedback"}

@@ -1,7 +1,7 @@
 """What the lines of `dag_tasks` say of a run. The statements themselves are tried by tests/live."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -26,7 +26,7 @@ class Table:
     def cursor(self) -> "Table":
         return self
 
-    def __enter__(self) -> "Table":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -170,9 +170,12 @@ USERS = {
         (
             "mysql-data-store",
             "mysql-data-store-model-api",
-            "SELECT (SELECT COUNT(*) FROM datadb.predictions), (SELECT COUNT(*) FROM datadb.raw_observations), "
-            "(SELECT COUNT(*) FROM datadb.quarantine), (SELECT COUNT(*) FROM datadb.promotions), "
-            "(SELECT COUNT(*) FROM datadb.dag_tasks)",
+            (
+                "SELECT (SELECT COUNT(*) FROM datadb.predictions), "
+                "(SELECT COUNT(*) FROM datadb.raw_batches), (SELECT COUNT(*) FROM datadb.quarantine), "
+                "(SELECT COUNT(*) FROM datadb.promotions), "
+                "(SELECT COUNT(*) FROM datadb.dag_tasks)"
+            ),
         ),
         (
             *(
