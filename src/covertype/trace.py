@@ -107,7 +107,8 @@ def _write(connection: MySQL, attempt: Attempt, state: str, error: BaseException
         cursor.execute(_TABLE)
         cursor.execute(
             "INSERT INTO dag_tasks (dag_id, run_id, task_id, attempt, timeout, is_last, state, error, "  # noqa: S608 - our own
-            f"detail, started_at, ended_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6), {ended}) "
+            "detail, started_at, ended_at) "
+            f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6), {ended}) "
             f"AS new ON DUPLICATE KEY UPDATE {again} state = new.state, ended_at = new.ended_at, "
             "error = new.error, detail = new.detail",
             (

@@ -158,12 +158,61 @@ def test_a_client_of_the_open_inference_protocol_is_served(stack: Stack, rows: l
     assert np.array_equal(answer.as_numpy("probabilities"), np.array(probabilities))
 
 
-def test_the_api_may_do_nothing_with_the_rest_of_the_database(stack: Stack) -> None:
+def test_the_api_tells_about_the_stack_and_its_pipeline(stack: Stack) -> None:
+    state = get(stack, "/state").raise_for_status().json()
+    up = {one["name"] for one in state["services"] if one["status"] == "up"}
+    assert {"model-api", "mlflow", "minio", "mysql-data-store"} <= up, state["services"]
+    assert state["model"]["version"] == serving(stack)["version"]
+    assert state["predictions"]["total"] > 0
+    succeeded = [run for run in state["runs"] if run["state"] == "success"]
+    tasks = [task["task_id"] for task in succeeded[-1]["tasks"]]
+    assert tasks == ["ingest", "prepare", "train", "evaluate", "register", "promote"]
+
+    lines = get(stack, "/batches").raise_for_status().json()
+    assert len(lines) == int(stack.mysql("SELECT COUNT(*) FROM raw_batches")[0][0])
+    for column in ("Elevation", "Soil_Type", "Cover_Type"):
+        counted = get(stack, f"/batches/distribution?column={column}").raise_for_status().json()
+        counts = {batch["batch"]: sum(batch["counts"]) for batch in counted["batches"]}
+        assert sum(counts.values()) == sum(line["rows_new"] for line in lines)
+    decisions = get(stack, "/promotions").raise_for_status().json()
+    assert len(decisions) == int(stack.mysql("SELECT COUNT(*) FROM promotions")[0][0])
+
+    evaluation = get(stack, f"/models/{decisions[-1]['candidate']}/evaluation").raise_for_status().json()
+    rows = {one["label"]: one["rows"] for one in evaluation["classes"]}
+    confusion = evaluation["confusion"]
+    assert [rows.get(label, 0) for label in confusion["labels"]] == [sum(row) for row in confusion["counts"]]
+    assert {batch["batch"] for batch in evaluation["per_batch"]} <= {line["batch"] for line in lines}
+
+
+def test_a_frozen_database_is_told_in_time_and_holds_up_no_prediction(
+    stack: Stack, rows: list[dict[str, Any]]
+) -> None:
+    stack.docker("pause", f"{stack.name}-mysql-data-store")
+    try:
+        with Load(stack, rows).running() as load:
+            for path in ("/batches", "/batches/distribution?column=Aspect", "/quarantine", "/promotions"):
+                answer = get(stack, path)
+                assert (answer.status_code, answer.elapsed.total_seconds() < 5) == (503, True), path
+            answer = get(stack, "/state")
+            state = answer.raise_for_status().json()
+            assert answer.elapsed.total_seconds() < 5
+            assert (state["predictions"], state["runs"]) == (None, None)
+            states = {one["name"]: one["status"] for one in state["services"]}
+            assert (states["mysql-data-store"], states["mlflow"]) == ("down", "up")
+        assert load.failures == []
+        assert load.answers
+    finally:
+        stack.docker("unpause", f"{stack.name}-mysql-data-store")
+    wait_until(lambda: get(stack, "/batches").status_code, lambda status: status == 200, seconds=60)
+
+
+def test_the_api_may_read_its_schema_and_write_two_tables(stack: Stack) -> None:
     grants = {line for (line,) in stack.mysql("SHOW GRANTS FOR 'model-api'@'%'")}
     assert grants == {
         "GRANT USAGE ON *.* TO `model-api`@`%`",
-        "GRANT SELECT, INSERT, CREATE ON `datadb`.`predictions` TO `model-api`@`%`",
-        "GRANT SELECT, INSERT, UPDATE, CREATE ON `datadb`.`feedback` TO `model-api`@`%`",
+        "GRANT SELECT ON `datadb`.* TO `model-api`@`%`",
+        "GRANT INSERT, CREATE ON `datadb`.`predictions` TO `model-api`@`%`",
+        "GRANT INSERT, UPDATE, CREATE ON `datadb`.`feedback` TO `model-api`@`%`",
     }
 
 
