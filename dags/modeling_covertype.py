@@ -89,7 +89,7 @@ PARAMS = {
 }
 
 
-class Skip(AirflowSkipException):
+class Skip(AirflowSkipException):  # type: ignore[misc] # without types here
     """Skips a task, and is remembered: Airflow tells callbacks why a task failed, not why it was skipped.
 
     A process runs one task.

@@ -174,9 +174,11 @@ def _per_batch(lines: list[dict[str, str]]) -> Sequence[BatchFigures]:
 def _per_class(lines: list[dict[str, str]]) -> Sequence[ClassFigures]:
     return [
         ClassFigures(
-            int(line["class"]),
-            contract.CLASSES[int(line["class"])],
-            *(_figure(line[name]) for name in ("precision", "recall", "f1")),
+            code=int(line["class"]),
+            label=contract.CLASSES[int(line["class"])],
+            precision=_figure(line["precision"]),
+            recall=_figure(line["recall"]),
+            f1=_figure(line["f1"]),
             rows=int(line["rows"]),
         )
         for line in lines

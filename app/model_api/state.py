@@ -252,5 +252,5 @@ def _source(ends: Sequence[End] | None, runs: Sequence[RunTrace] | None, now: da
 def _explained(runs: Sequence[RunTrace]) -> timedelta:
     """How long a silence is nothing unusual: twice the usual distance of two runs."""
     begun = sorted(run.started_at for run in runs)
-    distances = [later - earlier for earlier, later in pairwise(begun)]
-    return max(_SILENCE, 2 * median(distances)) if distances else _SILENCE
+    distances = [(later - earlier).total_seconds() for earlier, later in pairwise(begun)]
+    return max(_SILENCE, timedelta(seconds=2 * median(distances))) if distances else _SILENCE

@@ -5,11 +5,11 @@ nobody has made yet is an empty one.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from covertype import contract
 from covertype.tables import PROMOTION_COLUMNS, MySQL, Promotion, ask, promotion_of
@@ -99,7 +99,7 @@ def ledger(connection: MySQL, most: int = 1_000) -> list[Line]:
         "refused FROM raw_batches ORDER BY id DESC LIMIT %s",
         most,
     )
-    return [Line(*line[:4], _utc(line[4]), *line[5:8], refused=bool(line[8])) for line in lines]
+    return [_line(line) for line in lines]
 
 
 def distribution(connection: MySQL, column: str) -> Distribution:
@@ -108,6 +108,7 @@ def distribution(connection: MySQL, column: str) -> Distribution:
     An integer column has 20 bins, as equal as whole numbers can be; raises KeyError for what is no column.
     """
     values: Mapping[int | str, int]
+    known: Iterable[int | str]
     if column in contract.RANGES:
         low, high = contract.RANGES[column][:2]
         span = high - low + 1
@@ -144,7 +145,7 @@ def quarantine(connection: MySQL, most: int) -> tuple[int, list[BadRow]]:
         "JOIN raw_batches ON id = batch_id ORDER BY batch_id DESC, position LIMIT %s",
         most,
     )
-    return sum(count for (count,) in total), [BadRow(*row[:4], _utc(row[4]), *row[5:]) for row in rows]
+    return sum(count for (count,) in total), [_bad_row(row) for row in rows]
 
 
 def promotions(connection: MySQL, most: int) -> list[tuple[datetime, Promotion]]:
@@ -205,6 +206,16 @@ def feedback(connection: MySQL) -> list[Feedback]:
         "FROM feedback JOIN predictions USING (prediction_id) GROUP BY run_id ORDER BY version DESC",
     )
     return [Feedback(*line) for line in lines]
+
+
+def _line(found: tuple[Any, ...]) -> Line:
+    number, group, batch, dag_run_id, at, received, new, quarantined, refused = found
+    return Line(number, group, batch, dag_run_id, _utc(at), received, new, quarantined, bool(refused))
+
+
+def _bad_row(found: tuple[Any, ...]) -> BadRow:
+    batch_id, group, batch, position, at, received, reasons = found
+    return BadRow(batch_id, group, batch, position, _utc(at), received, reasons)
 
 
 def _utc(at: datetime) -> datetime:

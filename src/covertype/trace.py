@@ -143,7 +143,7 @@ def runs(connection: MySQL, most: int = 20) -> list[RunTrace]:
         "ORDER BY first DESC, attempt, id",
         most,
     )
-    return [_run(*run, list(tasks)) for run, tasks in groupby(lines, key=lambda line: line[:2])]
+    return [_run(list(tasks)) for _, tasks in groupby(lines, key=lambda line: line[:2])]
 
 
 def last_ends(connection: MySQL, dag_id: str, task_id: str, most: int = 20) -> list[End]:
@@ -160,14 +160,14 @@ def last_ends(connection: MySQL, dag_id: str, task_id: str, most: int = 20) -> l
     return [End(state, error, detail, _utc(at)) for state, error, detail, at in lines]
 
 
-def _run(dag_id: str, run_id: str, found: Sequence[tuple[Any, ...]]) -> RunTrace:
+def _run(found: Sequence[tuple[Any, ...]]) -> RunTrace:
     lines = {line[2]: _line(line[2:]) for line in found}  # the latest try of each task comes last
     latest = sorted(lines.values(), key=lambda line: line.task.started_at)
     state = _state(latest)
     ends = [line.task.ended_at for line in latest if line.task.ended_at is not None]
     return RunTrace(
-        dag_id=dag_id,
-        run_id=run_id,
+        dag_id=found[0][0],
+        run_id=found[0][1],
         started_at=min(_utc(line[4]) for line in found),
         ended_at=max(ends) if state in {SUCCESS, FAILED, SKIPPED} else None,
         state=state,
