@@ -108,7 +108,6 @@ def distribution(connection: MySQL, column: str) -> Distribution:
     An integer column has 20 bins, as equal as whole numbers can be; raises KeyError for what is no column.
     """
     values: Mapping[int | str, int]
-    known: Iterable[int | str]
     if column in contract.RANGES:
         low, high = contract.RANGES[column][:2]
         span = high - low + 1
@@ -118,7 +117,9 @@ def distribution(connection: MySQL, column: str) -> Distribution:
         values = {number: number for number in range(_BINS)}
     else:
         chosen = column
-        known = contract.CLASSES if column == contract.TARGET else contract.CATEGORIES[column]
+        known: Iterable[int | str] = (
+            contract.CLASSES if column == contract.TARGET else contract.CATEGORIES[column]
+        )
         values = {value: place for place, value in enumerate(known)}
         bins = list(contract.CLASSES.values()) if column == contract.TARGET else list(map(str, known))
 
