@@ -110,7 +110,7 @@ class MlflowReports:
                     return absent
                 try:
                     return read(_lines(self._text(f"{folder}/{name}", sizes[name])))
-                except (ValueError, KeyError) as error:
+                except (ValueError, KeyError, TypeError, csv.Error) as error:
                     log.warning("%s of run %s is damaged: %s", name, run_id, reason(error))
                     return absent
 
