@@ -1,16 +1,15 @@
 """The one way from the page to the model API: a typed answer, or ApiError that says what failed."""
 
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+import answers
 from form import Form, read_schema
 
 READ_SECONDS = 5.0
@@ -50,40 +49,6 @@ class ApiError(Exception):
         self.problem = problem
 
 
-@dataclass(frozen=True)
-class Version:
-    """One registered version of a model; `created` is None where the API gives no date."""
-
-    name: str
-    version: str
-    stage: str
-    aliases: tuple[str, ...]
-    metrics: Mapping[str, float]
-    created: datetime | None
-
-
-@dataclass(frozen=True)
-class Serving:
-    """The version that answers predictions now."""
-
-    name: str
-    version: str
-    run_id: str
-    loaded_at: datetime | None
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One prediction: the class and its name, the probability (0..1) of each class, and what computed it."""
-
-    cover_type: int
-    label: str
-    probabilities: Mapping[str, float]
-    model_version: str
-    prediction_id: str
-
-
 class ModelApi:
     """Calls of the model API at one address (scheme://host:port); safe to share between threads."""
 
@@ -97,24 +62,24 @@ class ModelApi:
         """What GET /schema says a record is."""
         return self._read("/schema", read_schema)
 
-    def serving(self) -> Serving:
+    def serving(self) -> answers.Serving:
         """The version that GET /model names; a NOT_READY problem when the API has no model."""
-        return self._read("/model", _serving)
+        return self._read("/model", answers.read_serving)
 
     def model_names(self) -> tuple[str, ...]:
         """Names that GET /listar_modelos offers, in its order."""
-        return self._read("/listar_modelos", _model_names)
+        return self._read("/listar_modelos", answers.read_model_names)
 
-    def versions(self) -> tuple[Version, ...]:
+    def versions(self) -> tuple[answers.Version, ...]:
         """Every version of GET /models, in its order."""
-        return self._read("/models", _versions)
+        return self._read("/models", answers.read_versions)
 
-    def predict(self, record: Mapping[str, int | str], model: str | None) -> Prediction:
+    def predict(self, record: Mapping[str, int | str], model: str | None) -> answers.Prediction:
         """The prediction for one record by the named model (None: the API's own choice)."""
         body = dict(record) if model is None else {**record, "model": model}
         call = "POST /predict"
         answer = self._send("POST", "/predict", PREDICT_SECONDS, body)
-        return self._understand(call, _prediction, answer)
+        return self._understand(call, answers.read_prediction, answer)
 
     def _read[T](self, path: str, parse: Callable[[Any], T]) -> T:
         return self._understand(f"GET {path}", parse, self._send("GET", path, READ_SECONDS))
@@ -174,75 +139,3 @@ def _refusal(answer: httpx.Response, call: str, url: str) -> Problem:
         kind = Kind.NONSENSE
     detail = str(reason)[:LONGEST_DETAIL] or f"HTTP {code}"
     return Problem(kind, call, url, detail, fields=fields)
-
-
-def _text(body: Mapping[str, Any], name: str) -> str:
-    value = body[name]
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        raise TypeError(f"{name} is {type(value).__name__}, expected text")
-    return str(value)
-
-
-def _numbers(body: object) -> dict[str, float]:
-    """Names and finite numbers; raises TypeError or ValueError on anything else."""
-    if not isinstance(body, dict):
-        raise TypeError(f"{type(body).__name__} where names with numbers were expected")
-    numbers = {str(name): float(value) for name, value in body.items()}
-    if not all(math.isfinite(value) for value in numbers.values()):
-        raise ValueError("a number that is not finite")
-    return numbers
-
-
-def _moment(value: object) -> datetime | None:
-    """A time with a zone from ISO 8601 text; None stays None."""
-    if value is None:
-        return None
-    moment = datetime.fromisoformat(str(value))
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _serving(body: Any) -> Serving:
-    return Serving(
-        _text(body, "name"),
-        _text(body, "version"),
-        _text(body, "run_id"),
-        _moment(body["loaded_at"]),
-        _numbers(body["metrics"]),
-    )
-
-
-def _version(body: Any) -> Version:
-    return Version(
-        _text(body, "name"),
-        _text(body, "version"),
-        _text(body, "stage"),
-        tuple(str(alias) for alias in body["aliases"]),
-        _numbers(body["metrics"]),
-        _moment(body["created"]),
-    )
-
-
-def _versions(body: Any) -> tuple[Version, ...]:
-    if not isinstance(body, list):
-        raise TypeError(f"{type(body).__name__} where a list of versions was expected")
-    return tuple(_version(item) for item in body)
-
-
-def _model_names(body: Any) -> tuple[str, ...]:
-    names = body["modelos_disponibles"]
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TypeError("modelos_disponibles is not a list of names")
-    return tuple(names)
-
-
-def _prediction(body: Any) -> Prediction:
-    label, probabilities = _text(body, "label"), _numbers(body["probabilities"])
-    if label not in probabilities or not all(0 <= value <= 1 for value in probabilities.values()):
-        raise ValueError("probabilities that do not fit the prediction")
-    return Prediction(
-        int(body["prediction"]),
-        label,
-        probabilities,
-        _text(body, "model_version"),
-        _text(body, "prediction_id"),
-    )

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from client import ApiError, ModelApi, Problem, Serving, Version, from_environment
+from answers import Serving, Version
+from client import ApiError, ModelApi, Problem, from_environment
 from form import Form
 
 # The page looks again this often; an answer is kept for a little less, so that each look is a new one.

@@ -9,7 +9,8 @@ import streamlit as st
 
 import lookups
 import panels
-from client import Kind, Problem, Serving, Version
+from answers import Serving, Version
+from client import Kind, Problem
 from texts import Texts, plain
 
 METRICS = ("test_accuracy", "test_precision", "test_recall", "test_f1")

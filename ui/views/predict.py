@@ -10,7 +10,8 @@ import streamlit as st
 
 import lookups
 import panels
-from client import ApiError, Kind, Prediction, Problem
+from answers import Prediction
+from client import ApiError, Kind, Problem
 from form import Fault, Field, Form, Value, check
 from texts import Texts, plain
 
