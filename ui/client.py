@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -13,6 +14,8 @@ import answers
 from form import Form, read_schema
 
 READ_SECONDS = 5.0
+# What the API asks of others first, or counts over all rows.
+REPORT_SECONDS = 15.0
 PREDICT_SECONDS = 20.0
 LONGEST_DETAIL = 300
 
@@ -74,6 +77,32 @@ class ModelApi:
         """Every version of GET /models, in its order."""
         return self._read("/models", answers.read_versions)
 
+    def promotions(self) -> tuple[answers.Promotion, ...]:
+        """The decisions about versions, the newest first."""
+        return self._read("/promotions?limit=200", answers.read_promotions)
+
+    def evaluation(self, version: str) -> answers.Evaluation:
+        """The report of one version; a REFUSED problem when there is no such version."""
+        path = f"/models/{quote(version, safe='')}/evaluation"
+        return self._read(path, answers.read_evaluation, REPORT_SECONDS)
+
+    def batches(self) -> tuple[answers.Batch, ...]:
+        """The requests to the data source, the newest first."""
+        return self._read("/batches", answers.read_batches)
+
+    def distribution(self, column: str) -> answers.Distribution:
+        """How a column is distributed in each batch of the source."""
+        path = f"/batches/distribution?column={quote(column, safe='')}"
+        return self._read(path, answers.read_distribution, REPORT_SECONDS)
+
+    def quarantine(self) -> answers.Quarantine:
+        """The rows set aside, the newest first: a thousand of them at most."""
+        return self._read("/quarantine?limit=1000", answers.read_quarantine)
+
+    def state(self) -> answers.State:
+        """The whole pipeline, as far as the API knows it now."""
+        return self._read("/state", answers.read_state, REPORT_SECONDS)
+
     def predict(self, record: Mapping[str, int | str], model: str | None) -> answers.Prediction:
         """The prediction for one record by the named model (None: the API's own choice)."""
         body = dict(record) if model is None else {**record, "model": model}
@@ -81,8 +110,9 @@ class ModelApi:
         answer = self._send("POST", "/predict", PREDICT_SECONDS, body)
         return self._understand(call, answers.read_prediction, answer)
 
-    def _read[T](self, path: str, parse: Callable[[Any], T]) -> T:
-        return self._understand(f"GET {path}", parse, self._send("GET", path, READ_SECONDS))
+    def _read[T](self, path: str, parse: Callable[[Any], T], seconds: float | None = None) -> T:
+        answer = self._send("GET", path, READ_SECONDS if seconds is None else seconds)
+        return self._understand(f"GET {path}", parse, answer)
 
     def _send(self, method: str, path: str, seconds: float, body: object = None) -> httpx.Response:
         call = f"{method} {path}"

@@ -3,17 +3,30 @@
 # Streamlit's decorators are Any where the checks run.
 # mypy: disallow-untyped-decorators=False
 
+import os
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
-from answers import Serving, Version
+from answers import (
+    Batch,
+    Distribution,
+    Evaluation,
+    Promotion,
+    Quarantine,
+    Serving,
+    State,
+    Version,
+)
 from client import ApiError, ModelApi, Problem, from_environment
 from form import Form
 
 # The page looks again this often; an answer is kept for a little less, so that each look is a new one.
 LOOK_EVERY = 5.0
 KEPT = 4.0
+# For what costs the API much and hardly changes. Only good answers: a problem is never kept longer than KEPT.
+LONG_KEPT = 60.0
 
 
 @st.cache_resource(show_spinner=False)
@@ -45,6 +58,64 @@ def model_names() -> tuple[str, ...] | Problem:
 def versions() -> tuple[Version, ...] | Problem:
     """All registered versions, or why they are not known."""
     return _answer(api().versions)
+
+
+@st.cache_data(ttl=KEPT, show_spinner=False)
+def promotions() -> tuple[Promotion, ...] | Problem:
+    """The decisions about versions, or why they are not known."""
+    return _answer(api().promotions)
+
+
+@st.cache_data(ttl=KEPT, show_spinner=False)
+def evaluation(version: str) -> Evaluation | Problem:
+    """The report of a version, or why it is not known."""
+    return _answer(partial(_evaluation, version))
+
+
+@st.cache_data(ttl=LONG_KEPT, show_spinner=False)
+def _evaluation(version: str) -> Evaluation:
+    report: Evaluation = api().evaluation(version)
+    return report
+
+
+@st.cache_data(ttl=KEPT, show_spinner=False)
+def batches() -> tuple[Batch, ...] | Problem:
+    """The requests to the data source, or why they are not known."""
+    return _answer(api().batches)
+
+
+@st.cache_data(ttl=KEPT, show_spinner=False)
+def distribution(column: str) -> Distribution | Problem:
+    """The distribution of a column in each batch, or why it is not known."""
+    return _answer(partial(_distribution, column))
+
+
+@st.cache_data(ttl=LONG_KEPT, show_spinner=False)
+def _distribution(column: str) -> Distribution:
+    report: Distribution = api().distribution(column)
+    return report
+
+
+@st.cache_data(ttl=KEPT, show_spinner=False)
+def quarantine() -> Quarantine | Problem:
+    """The rows set aside, or why they are not known."""
+    return _answer(api().quarantine)
+
+
+@st.cache_data(ttl=KEPT, show_spinner=False)
+def state() -> State | Problem:
+    """The whole pipeline as the API knows it, or why nothing is known."""
+    return _answer(api().state)
+
+
+def mlflow_url() -> str | None:
+    """Where a reader's browser finds MLflow (MLFLOW_URL); None when the page was not told."""
+    return os.environ.get("MLFLOW_URL") or None
+
+
+def airflow_url() -> str | None:
+    """Where a reader's browser finds Airflow (AIRFLOW_URL); None when the page was not told."""
+    return os.environ.get("AIRFLOW_URL") or None
 
 
 def forget() -> None:
