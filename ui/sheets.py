@@ -1,4 +1,4 @@
-"""Tables and chips as HTML: real tables for screen readers, stacked as cards on a phone; no word comes unescaped."""
+"""Tables and chips as HTML, every word escaped: real tables for screen readers, cards on a phone."""
 
 import html
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def style() -> None:
 
 
 def show_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """A table whose first cell of a row names the row; `caption` is read, not seen: a heading stands above."""
+    """A table whose first cell of a row names the row; `caption` is read, not seen: a heading is above."""
     st.html(table(caption, heads, rows))
 
 
@@ -61,8 +61,7 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) ->
     """The table as HTML. Roles are named: what is drawn as cards is still read as a table."""
     columns = zip(heads, rows[0] if rows else [Cell()] * len(heads), strict=True)
     line = "".join(
-        f'<th role="columnheader" scope="col"{" class=number" if cell.number else ""}>{html.escape(head)}</th>'
-        for head, cell in columns
+        f'<th role="columnheader" scope="col"{_kind(cell)}>{html.escape(head)}</th>' for head, cell in columns
     )
     body = "".join(f'<tr role="row">{_line(heads, row)}</tr>' for row in rows)
     return (
@@ -83,10 +82,14 @@ def _line(heads: Sequence[str], row: Sequence[Cell]) -> str:
     cells = []
     for place, (head, cell) in enumerate(zip(heads, row, strict=True)):
         tag, role = ("th", 'rowheader" scope="row') if place == 0 else ("td", "cell")
-        kind = ' class="number"' if cell.number else ""
         label = html.escape(head, quote=True)
-        cells.append(f'<{tag} role="{role}" data-label="{label}"{kind}><div>{_content(cell)}</div></{tag}>')
+        start = f'<{tag} role="{role}" data-label="{label}"{_kind(cell)}>'
+        cells.append(f"{start}<div>{_content(cell)}</div></{tag}>")
     return "".join(cells)
+
+
+def _kind(cell: Cell) -> str:
+    return ' class="number"' if cell.number else ""
 
 
 def _content(cell: Cell) -> str:

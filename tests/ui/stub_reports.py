@@ -1,4 +1,4 @@
-"""What the stub says about models, data and state: a pipeline that has met ten batches and registered six versions."""
+"""What the stub says of models, data and state: ten batches have come, six versions are registered."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -39,16 +39,16 @@ CATEGORIES = {
     "Cover_Type": CLASSES,
 }
 BETTER = (
-    "Better: macro-F1 {ours:.4f} against the champion's {theirs:.4f} on the same 4648 rows (gain {gain:+.4f}, "
-    "margin 0.0010; in 95% of the bootstrap at least +0.0087)."
+    "Better: macro-F1 {ours:.4f} against the champion's {theirs:.4f} on the same 4648 rows "
+    "(gain {gain:+.4f}, margin 0.0010; in 95% of the bootstrap at least +0.0087)."
 )
 NOISE = (
-    "The gain may be noise: macro-F1 0.8894 against the champion's 0.8880 on the same 9296 rows (gain +0.0014, "
-    "margin 0.0010; in 95% of the bootstrap at least -0.0021)."
+    "The gain may be noise: macro-F1 0.8894 against the champion's 0.8880 on the same 9296 rows "
+    "(gain +0.0014, margin 0.0010; in 95% of the bootstrap at least -0.0021)."
 )
 FALLEN = (
-    "Better on the whole, but Aspen falls from F1 0.812 to 0.744: macro-F1 0.8921 against the champion's 0.8880 "
-    "on the same 10458 rows (gain +0.0041, margin 0.0010; in 95% of the bootstrap at least +0.0012)."
+    "Better on the whole, but Aspen falls from F1 0.812 to 0.744: macro-F1 0.8921 against the champion's "
+    "0.8880 on the same 10458 rows (gain +0.0041, margin 0.0010; in 95% of the bootstrap at least +0.0012)."
 )
 
 
@@ -175,7 +175,7 @@ def quarantine(now: datetime) -> dict[str, Any]:
                 "batch": 10 - number // 17,
                 "position": 5700 - 91 * number,
                 "received_at": (now - timedelta(minutes=5 + 6 * (number // 17))).isoformat(),
-                "received": f"['2596', '51', {value}, '258', '0', '510', '221', '232', '148', '6279', 'Rawah', …]",
+                "received": f"['2596', '51', {value}, '258', '0', '510', '221', '232', '148', …]",
                 "reasons": reasons,
             }
         )
@@ -192,7 +192,9 @@ def promotions() -> list[dict[str, Any]]:
             "candidate": number,
             "champion": champion,
             "candidate_metrics": {"test_accuracy": ours + 0.045, "test_f1": ours},
-            "champion_metrics": None if champion is None else {"test_accuracy": theirs + 0.05, "test_f1": theirs},
+            "champion_metrics": None
+            if champion is None
+            else {"test_accuracy": theirs + 0.05, "test_f1": theirs},
             "promoted": word == "promoted",
             "decision": word,
             "reason": reason,
@@ -202,9 +204,14 @@ def promotions() -> list[dict[str, Any]]:
 
     first = "No model was in Production; macro-F1 0.7730 (baseline 0.0937)."
     return [
-        decision(6, "waiting", 0.9012, 3, 0.888, "Waits for approval (policy manual). " + BETTER.format(
-            ours=0.9012, theirs=0.888, gain=0.0132
-        )),
+        decision(
+            6,
+            "waiting",
+            0.9012,
+            3,
+            0.888,
+            "Waits for approval (policy manual). " + BETTER.format(ours=0.9012, theirs=0.888, gain=0.0132),
+        ),
         decision(5, "refused", 0.8921, 3, 0.888, FALLEN),
         decision(4, "refused", 0.8894, 3, 0.888, NOISE),
         decision(3, "promoted", 0.888, 2, 0.841, BETTER.format(ours=0.888, theirs=0.841, gain=0.047)),
@@ -262,7 +269,7 @@ def distribution(column: str) -> dict[str, Any]:
     if column in RANGES:
         low, high = RANGES[column]
         edges = [low + (high - low) * step / 20 for step in range(21)]
-        bins = [f"{round(edges[step])}–{round(edges[step + 1])}" for step in range(20)]
+        bins = [f"{round(edges[step])}\N{EN DASH}{round(edges[step + 1])}" for step in range(20)]
     else:
         bins = list(CATEGORIES[column])
     batches = []
