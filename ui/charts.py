@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -35,6 +36,17 @@ def palette() -> Palette:
     return DARK if st.context.theme.type == "dark" else LIGHT
 
 
+def axis(**options: Any) -> alt.Axis:
+    """An axis whose words have the colour of text."""
+    ink = palette().ink
+    return alt.Axis(labelColor=ink, titleColor=ink, ticks=False, **options)
+
+
+def legend(**options: Any) -> alt.Legend:
+    """A legend above the chart, without a title."""
+    return alt.Legend(title=None, orient="top", labelColor=palette().ink, **options)
+
+
 def class_name(t: Texts, label: str) -> str:
     """A class of forest, in the page's language."""
     return t.get(f"classes.{label}", label)
@@ -49,19 +61,19 @@ def quality_lines(t: Texts, points: Sequence[Point]) -> alt.Chart:
     ]
     frame = pd.DataFrame(rows)
     names = list(dict.fromkeys(frame["measure"]))
-    legend = alt.Legend(title=None, orient="top", symbolSize=90)
+    signs = legend(symbolSize=90)
     base = alt.Chart(frame).encode(
-        x=alt.X("batch:O", title=t("models.batch"), axis=alt.Axis(labelAngle=0)),
+        x=alt.X("batch:O", title=t("models.batch"), axis=axis(labelAngle=0)),
         y=alt.Y(
             "value:Q",
             title=None,
             scale=alt.Scale(domain=[_floor(frame["value"].min()), 1]),
-            axis=alt.Axis(format=".0%", tickCount=5),
+            axis=axis(format=".0%", tickCount=5),
         ),
         color=alt.Color(
             "measure:N",
             scale=alt.Scale(domain=names, range=[colours.first, colours.second]),
-            legend=legend,
+            legend=signs,
         ),
         tooltip=[
             alt.Tooltip("batch:O", title=t("models.batch")),
@@ -75,7 +87,7 @@ def quality_lines(t: Texts, points: Sequence[Point]) -> alt.Chart:
         strokeDash=alt.StrokeDash("measure:N", scale=dashes, legend=None)
     )
     marks = base.mark_point(filled=True, size=70, opacity=1).encode(
-        shape=alt.Shape("measure:N", scale=shapes, legend=legend)
+        shape=alt.Shape("measure:N", scale=shapes, legend=signs)
     )
     return (lines + marks).properties(height=260)
 
@@ -105,14 +117,14 @@ def confusion_map(t: Texts, labels: Sequence[str], shares: Sequence[Sequence[flo
         x=alt.X(
             "said:N",
             sort=names,
-            title=t("models.said"),
-            axis=alt.Axis(labelAngle=-45, labelLimit=110, orient="top", ticks=False, domain=False),
+            title=None,
+            axis=axis(labelAngle=-45, labelLimit=110, labelOverlap=False, orient="top", domain=False),
         ),
         y=alt.Y(
             "true:N",
             sort=names,
-            title=t("models.true"),
-            axis=alt.Axis(labelLimit=110, ticks=False, domain=False),
+            title=None,
+            axis=axis(labelLimit=110, domain=False),
         ),
         tooltip=[
             alt.Tooltip("true:N", title=t("models.true")),
@@ -123,7 +135,7 @@ def confusion_map(t: Texts, labels: Sequence[str], shares: Sequence[Sequence[flo
     cells = base.mark_rect(cornerRadius=3, stroke=None).encode(
         color=alt.Color(
             "share:Q",
-            scale=alt.Scale(domain=[0, 1], range=[colours.weak, colours.strong]),
+            scale=alt.Scale(domain=[0, 1], range=[colours.weak, colours.strong], interpolate="rgb"),
             legend=None,
         )
     )
@@ -149,7 +161,7 @@ def class_bars(t: Texts, series: Sequence[tuple[str, Sequence[tuple[str, float]]
             "kind:N",
             sort=list(dict.fromkeys(frame["kind"])),
             title=None,
-            axis=alt.Axis(labelLimit=120, ticks=False, domain=False),
+            axis=axis(labelLimit=120, domain=False),
         ),
         yOffset=alt.YOffset("version:N", sort=versions),
         x=alt.X("f1:Q", title=None, axis=None, scale=alt.Scale(domain=[0, 1.15])),
@@ -163,7 +175,7 @@ def class_bars(t: Texts, series: Sequence[tuple[str, Sequence[tuple[str, float]]
         color=alt.Color(
             "version:N",
             scale=alt.Scale(domain=versions, range=[colours.first, colours.second]),
-            legend=alt.Legend(title=None, orient="top"),
+            legend=legend(),
         )
     )
     words = base.mark_text(align="left", dx=5, color=colours.ink, fontSize=12).encode(text="text:N")
@@ -186,14 +198,14 @@ def batch_bars(t: Texts, rows: Sequence[tuple[str, str, int]], kinds: Sequence[s
                 "request:N",
                 sort=list(dict.fromkeys(frame["request"])),
                 title=t("models.batch"),
-                axis=alt.Axis(labelAngle=0, ticks=False),
+                axis=axis(labelAngle=0),
             ),
-            y=alt.Y("rows:Q", title=t("data.rows"), axis=alt.Axis(tickCount=4, format="~s")),
+            y=alt.Y("rows:Q", title=t("data.rows"), axis=axis(tickCount=4, format="~s")),
             color=alt.Color(
                 "kind:N",
                 sort=list(kinds),
                 scale=alt.Scale(domain=list(kinds), range=[colours.first, colours.past, colours.second]),
-                legend=alt.Legend(title=None, orient="top"),
+                legend=legend(),
             ),
             tooltip=[
                 alt.Tooltip("request:N", title=t("models.batch")),
@@ -226,8 +238,8 @@ def shares_of(
             "batch_text": [t.percent(share) for share in batch],
         }
     )
-    bins_axis = None if small else alt.Axis(labelAngle=-45, labelOverlap=True, labelLimit=110, ticks=False)
-    shares_axis = None if small else alt.Axis(format=".0%", tickCount=4)
+    bins_axis = None if small else axis(labelAngle=-45, labelOverlap=True, labelLimit=110)
+    shares_axis = None if small else axis(format=".0%", tickCount=4)
     gap = alt.Scale(paddingInner=0 if is_number else 0.15)
     height = alt.Scale(domain=[0, top])
     base = alt.Chart(places).encode(
@@ -238,7 +250,8 @@ def shares_of(
             alt.Tooltip("batch_text:N", title=t("data.this")),
         ],
     )
-    ground = base.mark_bar(color=colours.past, stroke=None)
+    width = alt.RelativeBandSize(1)
+    ground = base.mark_bar(color=colours.past, stroke=None, width=width)
     over = (
         base.mark_line(color=colours.first, strokeWidth=2, interpolate="step")
         if is_number

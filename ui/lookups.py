@@ -25,8 +25,6 @@ from form import Form
 # The page looks again this often; an answer is kept for a little less, so that each look is a new one.
 LOOK_EVERY = 5.0
 KEPT = 4.0
-# For what costs the API much and hardly changes. Only good answers: a problem is never kept longer than KEPT.
-LONG_KEPT = 60.0
 
 
 @st.cache_resource(show_spinner=False)
@@ -69,13 +67,7 @@ def promotions() -> tuple[Promotion, ...] | Problem:
 @st.cache_data(ttl=KEPT, show_spinner=False)
 def evaluation(version: str) -> Evaluation | Problem:
     """The report of a version, or why it is not known."""
-    return _answer(partial(_evaluation, version))
-
-
-@st.cache_data(ttl=LONG_KEPT, show_spinner=False)
-def _evaluation(version: str) -> Evaluation:
-    report: Evaluation = api().evaluation(version)
-    return report
+    return _answer(partial(api().evaluation, version))
 
 
 @st.cache_data(ttl=KEPT, show_spinner=False)
@@ -87,13 +79,7 @@ def batches() -> tuple[Batch, ...] | Problem:
 @st.cache_data(ttl=KEPT, show_spinner=False)
 def distribution(column: str) -> Distribution | Problem:
     """The distribution of a column in each batch, or why it is not known."""
-    return _answer(partial(_distribution, column))
-
-
-@st.cache_data(ttl=LONG_KEPT, show_spinner=False)
-def _distribution(column: str) -> Distribution:
-    report: Distribution = api().distribution(column)
-    return report
+    return _answer(partial(api().distribution, column))
 
 
 @st.cache_data(ttl=KEPT, show_spinner=False)

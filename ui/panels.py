@@ -46,6 +46,16 @@ def show_part(t: Texts, problem: Problem) -> None:
         show_problem(t, problem)
 
 
+@st.fragment(run_every=lookups.LOOK_EVERY)
+def redraw_when_new(ask: Callable[[], object], drawn: object) -> None:
+    """Look every few seconds whether `ask` gives another answer than what was drawn; then draw the page anew.
+
+    Meanwhile nothing on the page moves: charts keep still and what is open stays open.
+    """
+    if ask() != drawn:
+        st.rerun()
+
+
 def wait_for[T](t: Texts, problem: Problem, ask: Callable[[], T | Problem], *, quiet: bool = False) -> None:
     """The problem of a lookup, with a button to retry; the page is drawn anew as soon as there is an answer.
 

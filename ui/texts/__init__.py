@@ -57,10 +57,12 @@ class Texts:
         hours, minutes = divmod(minutes, 60)
         days, hours = divmod(hours, 24)
         if days:
-            return f"{days} d {hours} h"
-        if hours:
-            return f"{hours} h {minutes} min"
-        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+            text = f"{days} d {hours} h"
+        elif hours:
+            text = f"{hours} h {minutes} min"
+        else:
+            text = f"{minutes} min {rest} s" if minutes else f"{rest} s"
+        return text.replace(" ", "\N{NO-BREAK SPACE}")
 
     def moment(self, moment: datetime | None, zone: tzinfo) -> str:
         """Date and time in the reader's zone; the word for unknown when there is none."""

@@ -7,6 +7,7 @@ import html
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -33,17 +34,12 @@ REASON = re.compile(r"(\w+) = .*, expected (.+)", re.DOTALL)
 
 
 def show(t: Texts) -> None:
-    """Draw the page; it looks for what is new by itself."""
+    """Draw the page, each part with its own message when it cannot be read; it looks for what is new."""
     sheets.style()
     st.title(t("data.title"), anchor=False)
     st.markdown(t("data.intro"))
-    draw_all(t)
-
-
-@st.fragment(run_every=lookups.LOOK_EVERY)
-def draw_all(t: Texts) -> None:
-    """Each part with its own message when it cannot be read."""
-    batches = lookups.batches()
+    batches, aside = drawn = known()
+    panels.redraw_when_new(known, drawn)
     if isinstance(batches, Problem):
         panels.show_part(t, batches)
     elif not batches:
@@ -53,7 +49,12 @@ def draw_all(t: Texts) -> None:
         draw_sums(t, batches)
         draw_requests(t, batches)
     draw_drift(t)
-    draw_quarantine(t)
+    draw_quarantine(t, aside)
+
+
+def known() -> tuple[tuple[Batch, ...] | Problem, Quarantine | Problem]:
+    """What the page is about: it is drawn anew when any of it changes."""
+    return lookups.batches(), lookups.quarantine()
 
 
 def draw_strips(t: Texts, batches: Sequence[Batch]) -> None:
@@ -79,7 +80,12 @@ def draw_sums(t: Texts, batches: Sequence[Batch]) -> None:
     """Rows received, kept, repeated and set aside, in all."""
     repeated = [item.repeated for item in batches if item.repeated is not None]
     with st.container(horizontal=True):
-        st.metric(t("data.received"), t.whole(sum(item.rows for item in batches)), width=170)
+        st.metric(
+            t("data.received"),
+            t.whole(sum(item.rows for item in batches)),
+            help=t("data.received_help"),
+            width=170,
+        )
         st.metric(t("data.new"), t.whole(sum(item.new for item in batches)), width=170)
         st.metric(t("data.repeated"), t.whole(sum(repeated)), help=t("data.repeated_help"), width=170)
         bad = sum(item.quarantined for item in batches)
@@ -126,6 +132,7 @@ def draw_requests(t: Texts, batches: Sequence[Batch]) -> None:
         sheets.show_table(t("data.requests"), heads, rows)
 
 
+@st.fragment
 def draw_drift(t: Texts) -> None:
     """The distribution of a column in each batch over that of the first, with a number for the difference."""
     st.header(t("data.drift"), anchor=False)
@@ -151,6 +158,7 @@ def draw_drift(t: Texts) -> None:
             )
     if isinstance(found, Problem):
         panels.show_part(t, found)
+        panels.redraw_when_new(partial(lookups.distribution, column), found)
     elif not later:
         st.info(t("data.one_batch"), icon=":material/inventory_2:")
     else:
@@ -214,10 +222,9 @@ def word_of(moved: float) -> str:
     return "different" if moved < VERY_DIFFERENT else "very_different"
 
 
-def draw_quarantine(t: Texts) -> None:
+def draw_quarantine(t: Texts, found: Quarantine | Problem) -> None:
     """How many rows were set aside, by reason, and the last of them."""
     st.header(t("data.quarantine"), anchor=False)
-    found = lookups.quarantine()
     if isinstance(found, Problem):
         panels.show_part(t, found)
         return

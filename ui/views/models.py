@@ -4,6 +4,7 @@
 # mypy: disallow-untyped-decorators=False
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -31,17 +32,13 @@ IN_SIGHT = 10
 
 
 def show(t: Texts) -> None:
-    """Draw the page; it looks for what is new by itself."""
+    """Draw the page, each part with its own message when it cannot be read; it looks for what is new."""
     sheets.style()
     st.title(t("models.title"), anchor=False)
     st.markdown(t("models.intro"))
-    draw_all(t)
-
-
-@st.fragment(run_every=lookups.LOOK_EVERY)
-def draw_all(t: Texts) -> None:
-    """Each part with its own message when it cannot be read."""
-    serving, versions, decisions = lookups.serving(), lookups.versions(), lookups.promotions()
+    serving, versions, decisions = drawn = known()
+    panels.redraw_when_new(known, drawn)
+    told = () if isinstance(decisions, Problem) else decisions
     with st.container(border=True, key="serving"):
         st.header(t("models.serving"), anchor=False)
         if isinstance(serving, Problem):
@@ -56,7 +53,7 @@ def draw_all(t: Texts) -> None:
     elif not versions:
         st.info(t("models.empty"), icon=":material/inventory_2:")
     else:
-        draw_versions(t, newest_first(versions), () if isinstance(decisions, Problem) else decisions)
+        draw_versions(t, newest_first(versions), told)
     st.header(t("models.decisions"), anchor=False)
     st.caption(t("models.same_rows"))
     if isinstance(decisions, Problem):
@@ -66,11 +63,16 @@ def draw_all(t: Texts) -> None:
     else:
         draw_decisions(t, decisions)
     if not isinstance(versions, Problem) and versions:
-        known = {item.version: item for item in newest_first(versions)}
+        by_number = {item.version: item for item in newest_first(versions)}
         now = "" if isinstance(serving, Problem) else serving.version
-        draw_one(t, list(known), now)
-        if len(known) > 1:
-            draw_two(t, known, now, () if isinstance(decisions, Problem) else decisions)
+        draw_one(t, list(by_number), now)
+        if len(by_number) > 1:
+            draw_two(t, by_number, now, told)
+
+
+def known() -> tuple[Serving | Problem, tuple[Version, ...] | Problem, tuple[Promotion, ...] | Problem]:
+    """What the page is about: it is drawn anew when any of it changes."""
+    return lookups.serving(), lookups.versions(), lookups.promotions()
 
 
 def draw_serving(t: Texts, serving: Serving) -> None:
@@ -183,6 +185,7 @@ def both(t: Texts, decision: Promotion) -> str:
     return t("models.f1_against", ours=ours, theirs=shown(t, decision.champion_metrics, DECISIVE))
 
 
+@st.fragment
 def draw_one(t: Texts, versions: Sequence[str], now: str) -> None:
     """Quality by batch and confusion of one version that the reader chooses."""
     st.header(t("models.one"), anchor=False)
@@ -191,6 +194,7 @@ def draw_one(t: Texts, versions: Sequence[str], now: str) -> None:
     report = lookups.evaluation(chosen)
     if isinstance(report, Problem):
         panels.show_part(t, report)
+        panels.redraw_when_new(partial(lookups.evaluation, chosen), report)
         return
     left, right = st.columns(2, gap="large")
     with left:
@@ -246,6 +250,7 @@ def row_shares(counts: Sequence[Sequence[int]]) -> list[list[float | None]]:
     return [[count / total if (total := sum(line)) else None for count in line] for line in counts]
 
 
+@st.fragment
 def draw_two(t: Texts, versions: Mapping[str, Version], now: str, decisions: Sequence[Promotion]) -> None:
     """Two versions side by side: metrics with their differences, F1 by class as bars."""
     st.header(t("models.two"), anchor=False)
@@ -315,6 +320,7 @@ def draw_class_bars(t: Texts, one: str, other: str) -> None:
         name, report = t("result.version", version=version), lookups.evaluation(version)
         if isinstance(report, Problem):
             panels.show_part(t, report)
+            panels.redraw_when_new(partial(lookups.evaluation, version), report)
         elif not report.classes:
             st.markdown(t("models.no_report_of", version=plain(version)))
         else:

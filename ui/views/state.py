@@ -26,6 +26,7 @@ def show(t: Texts) -> None:
     """Draw the page; all of it looks again every few seconds."""
     sheets.style()
     st.title(t("state.title"), anchor=False)
+    st.markdown(t("state.intro"))
     draw_all(t)
 
 
@@ -187,12 +188,21 @@ def draw_runs(t: Texts, runs: Sequence[Run] | None, now: datetime) -> None:
             Cell(took(t, run, now)),
             Cell(
                 chips=[task_chip(t, task.name, task.state) for task in run.tasks],
-                note="; ".join(f"{task.name}: {task.detail}" for task in run.tasks if task.detail),
+                note=details(run),
             ),
         )
         for run in runs
     ]
     sheets.show_table(t("state.runs"), heads, rows)
+
+
+def details(run: Run) -> str:
+    """What the tasks said, each thing once and by the first who said it."""
+    first: dict[str, str] = {}
+    for task in run.tasks:
+        if task.detail:
+            first.setdefault(task.detail, task.name)
+    return "; ".join(f"{name}: {detail}" for detail, name in first.items())
 
 
 def state_chip(t: Texts, state: str) -> Chip:
