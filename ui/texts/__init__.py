@@ -39,6 +39,13 @@ class Texts:
         sign = "\N{NO-BREAK SPACE}%" if self.language == "es" else "%"
         return self.decimal(share * 100, 1) + sign
 
+    def whole(self, number: int | None) -> str:
+        """A whole number with its thousands apart; the word for unknown when there is none."""
+        if number is None:
+            return self("unknown")
+        text = f"{number:,}"
+        return text.replace(",", ".") if self.language == "es" else text
+
     def moment(self, moment: datetime | None, zone: tzinfo) -> str:
         """Date and time in the reader's zone; the word for unknown when there is none."""
         return self("unknown") if moment is None else f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"
