@@ -19,6 +19,8 @@ REPORT_SECONDS = 15.0
 PREDICT_SECONDS = 20.0
 BATCH_SECONDS = 60.0
 LONGEST_DETAIL = 300
+# What is unavailable here is a model; elsewhere it is a server behind the API.
+NEED_A_MODEL = {"/model", "/predict", "/predict/batch"}
 
 
 class Kind(StrEnum):
@@ -27,6 +29,7 @@ class Kind(StrEnum):
     UNREACHABLE = "unreachable"
     SLOW = "slow"
     NOT_READY = "not_ready"
+    AWAY = "away"
     REFUSED = "refused"
     FAILED = "failed"
     NONSENSE = "nonsense"
@@ -182,7 +185,7 @@ def _refusal(answer: httpx.Response, call: str, url: str) -> Problem:
         reason = "; ".join(f"{name}: {message}" for name, message in fields.items())
     code = answer.status_code
     if code == httpx.codes.SERVICE_UNAVAILABLE:
-        kind = Kind.NOT_READY
+        kind = Kind.NOT_READY if answer.url.path in NEED_A_MODEL else Kind.AWAY
     elif answer.is_client_error:
         kind = Kind.REFUSED
     elif answer.is_server_error:

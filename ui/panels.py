@@ -34,10 +34,19 @@ def show_problem(t: Texts, problem: Problem) -> None:
         detail=plain(problem.detail.rstrip(".")),
         seconds=f"{problem.seconds:g}",
     )
-    if problem.kind is Kind.NOT_READY:
+    if problem.kind in {Kind.NOT_READY, Kind.AWAY}:
         st.warning(words, icon=":material/hourglass_empty:")
     else:
         st.error(words, icon=":material/cloud_off:")
+
+
+def show_part(t: Texts, problem: Problem) -> None:
+    """The problem of one part of a page, in a word where the frame says already what is wrong."""
+    frame = lookups.serving()
+    if isinstance(frame, Problem) and (frame.kind, frame.detail) == (problem.kind, problem.detail):
+        st.markdown(t("not_known"))
+    else:
+        show_problem(t, problem)
 
 
 def wait_for[T](t: Texts, problem: Problem, ask: Callable[[], T | Problem], *, quiet: bool = False) -> None:

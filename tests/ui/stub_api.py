@@ -5,6 +5,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from stub_reports import NAME, reports
+
 FEATURES: dict[str, tuple[int, int, str]] = {
     "Elevation": (1859, 3858, "m"),
     "Aspect": (0, 360, "degrees"),
@@ -26,7 +28,6 @@ EXAMPLE: dict[str, int | str] = {
     "Soil_Type": "C7745",
 }
 METRICS = {"test_accuracy": 0.9335, "test_precision": 0.912, "test_recall": 0.866, "test_f1": 0.888}
-NAME = "modelo_covertype_vf"
 
 
 def schema() -> dict[str, Any]:
@@ -71,13 +72,20 @@ def good_answers() -> dict[str, tuple[int, Any]]:
         "Douglas-fir": 0.03,
         "Krummholz": 0.0,
     }
-    return {
+    return reports() | {
         "GET /schema": (200, schema()),
         "GET /model": (200, {**serving, "metrics": METRICS}),
         "GET /listar_modelos": (200, {"modelos_disponibles": [NAME]}),
         "GET /models": (
             200,
-            [version(3, "Production", ["champion"]), version(2, "Archived", []), version(1, "None", [])],
+            [
+                version(6, "None", ["challenger"]),
+                version(5, "None", []),
+                version(4, "None", []),
+                version(3, "Production", ["champion"]),
+                version(2, "Archived", ["previous"]),
+                version(1, "Archived", []),
+            ],
         ),
         "POST /predict": (
             200,
