@@ -192,7 +192,9 @@ def promotions() -> list[dict[str, Any]]:
             "candidate": number,
             "champion": champion,
             "candidate_metrics": {"test_accuracy": ours + 0.045, "test_f1": ours},
-            "champion_metrics": None if champion is None else {"test_accuracy": theirs + 0.05, "test_f1": theirs},
+            "champion_metrics": None
+            if champion is None
+            else {"test_accuracy": theirs + 0.05, "test_f1": theirs},
             "promoted": word == "promoted",
             "decision": word,
             "reason": reason,
@@ -202,9 +204,14 @@ def promotions() -> list[dict[str, Any]]:
 
     first = "No model was in Production; macro-F1 0.7730 (baseline 0.0937)."
     return [
-        decision(6, "waiting", 0.9012, 3, 0.888, "Waits for approval (policy manual). " + BETTER.format(
-            ours=0.9012, theirs=0.888, gain=0.0132
-        )),
+        decision(
+            6,
+            "waiting",
+            0.9012,
+            3,
+            0.888,
+            "Waits for approval (policy manual). " + BETTER.format(ours=0.9012, theirs=0.888, gain=0.0132),
+        ),
         decision(5, "refused", 0.8921, 3, 0.888, FALLEN),
         decision(4, "refused", 0.8894, 3, 0.888, NOISE),
         decision(3, "promoted", 0.888, 2, 0.841, BETTER.format(ours=0.888, theirs=0.841, gain=0.047)),

@@ -1,5 +1,6 @@
 """The page File: many records at once, each row checked, predicted part by part, and given back as a file."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,22 +11,25 @@ import streamlit as st
 
 import lookups
 import panels
-import sheet
+import sheets
+import upload
 from client import ApiError, Problem
-from form import Form
-from sheet import Outcome, RowFault, Sheet, Unreadable
+from form import CoverClass, Form
 from texts import Texts, plain
+from upload import Outcome, RowFault, Unreadable, Upload
 from views.predict import class_name, known_form, name_of
 
 # So many rows go with one call: the bar moves, and little is lost with a call that fails.
 ROWS_A_CALL = 1_000
+# More of them are for the download.
+FAULTS_SHOWN = 20
 
 
 @dataclass
 class Run:
     """The predictions of one file so far. It goes on where it stands, whatever stopped it."""
 
-    sheet: Sheet
+    upload: Upload
     outcomes: list[Outcome] = field(default_factory=list)
     going: bool = False
     problem: Problem | None = None
@@ -33,11 +37,12 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether every good row has its answer."""
-        return len(self.outcomes) == len(self.sheet.rows)
+        return len(self.outcomes) == len(self.upload.rows)
 
 
 def show(t: Texts) -> None:
     """Draw the page: the template, the file, what is wrong with it, its predictions."""
+    sheets.style()
     st.title(t("file.title"), anchor=False)
     st.markdown(t("file.intro"))
     with st.container(key="schema_state"):
@@ -50,24 +55,24 @@ def show(t: Texts) -> None:
     if refused is not None:
         st.error(t(f"file_problem.{refused.key}", **refused.values), icon=":material/draft:")
     elif run is not None:
-        draw_faults(t, run.sheet)
-        draw_run(t, run)
+        draw_faults(t, run.upload)
+        draw_run(t, form, run)
 
 
 def draw_upload(t: Texts, form: Form) -> None:
     """The template and the place for a file."""
     with st.container(border=True, key="upload_box"):
         st.file_uploader(
-            t("file.upload", megabytes=sheet.MOST_MEGABYTES, rows=t.whole(sheet.MOST_ROWS)),
+            t("file.upload", megabytes=upload.MOST_MEGABYTES, rows=t.whole(upload.MOST_ROWS)),
             type=["csv", "parquet"],
-            max_upload_size=sheet.MOST_MEGABYTES,
+            max_upload_size=upload.MOST_MEGABYTES,
             help=t("file.upload_help"),
             on_change=take,
             key="upload",
         )
         st.download_button(
             t("file.template"),
-            sheet.template(form),
+            upload.template(form),
             file_name="covertype-template.csv",
             mime="text/csv",
             icon=":material/download:",
@@ -76,10 +81,14 @@ def draw_upload(t: Texts, form: Form) -> None:
             type="tertiary",
             key="template",
         )
+    # The uploader's own words are English in every language; page.css puts this one in their place.
+    st.html(f"<style>.st-key-upload {{ --browse: {json.dumps(t('file.browse'))} }}</style>")
     uploaded = st.session_state.pop("to_read", None)
-    if uploaded is not None:
-        with st.spinner(t("file.reading")):
-            read(uploaded.name, uploaded.getvalue(), form)
+    # Always there, so that what follows keeps its place in the browser.
+    with st.container(key="reading"):
+        if uploaded is not None:
+            with st.spinner(t("file.reading")):
+                read(uploaded.name, uploaded.getvalue(), form)
 
 
 def take() -> None:
@@ -91,12 +100,12 @@ def take() -> None:
 def read(name: str, content: bytes, form: Form) -> None:
     """Keep what the file holds, or why it cannot be used."""
     try:
-        st.session_state["run"] = Run(sheet.read(name, content, form))
+        st.session_state["run"] = Run(upload.read(name, content, form))
     except Unreadable as error:
         st.session_state["unreadable"] = error
 
 
-def draw_faults(t: Texts, read: Sheet) -> None:
+def draw_faults(t: Texts, read: Upload) -> None:
     """How many rows are good, and each bad one with its reasons."""
     good = t.whole(len(read.rows))
     if not read.faulty_rows:
@@ -104,21 +113,17 @@ def draw_faults(t: Texts, read: Sheet) -> None:
         return
     bad = t.whole(read.faulty_rows)
     st.warning(t("file.some_bad", name=plain(read.name), rows=good, bad=bad), icon=":material/rule:")
-    header = [t(f"file.fault_{column}") for column in ("row", "column", "entry", "reason")]
+    header = [t("file.row"), t("file.column"), t("file.found"), t("file.reason")]
     lines = [fault_line(t, fault) for fault in read.faults]
     with st.container(border=True, key="row_faults"):
         st.header(t("file.faults"), anchor=False)
-        if len(read.faults) == sheet.MOST_FAULTS:
-            st.caption(t("file.faults_cut", count=t.whole(sheet.MOST_FAULTS)))
-        st.dataframe(
-            pd.DataFrame(lines, columns=header),
-            hide_index=True,
-            height=min(36 * (len(lines) + 1) + 2, 320),
-            alt=t("file.faults"),
-        )
+        cells = [[sheets.Cell(str(word)) for word in line] for line in lines[:FAULTS_SHOWN]]
+        sheets.show_table(t("file.faults"), header, cells)
+        if len(lines) > FAULTS_SHOWN:
+            st.caption(t("file.faults_cut", shown=FAULTS_SHOWN, count=t.whole(len(lines))))
         st.download_button(
             t("file.faults_download"),
-            lambda: sheet.written(header, lines),
+            lambda: upload.written(header, lines),
             file_name=f"{PurePath(read.name).stem}-faults.csv",
             mime="text/csv",
             icon=":material/download:",
@@ -134,16 +139,15 @@ def fault_line(t: Texts, found: RowFault) -> tuple[int, str, str, str]:
     return found.row, name_of(t, found.column) if found.column else "", found.entry, reason
 
 
-def draw_run(t: Texts, run: Run) -> None:
+def draw_run(t: Texts, form: Form, run: Run) -> None:
     """The button, the progress, and all that is there so far."""
-    if not run.sheet.rows:
+    if not run.upload.rows:
         st.info(t("file.none_good"), icon=":material/info:")
         return
-    done, all_rows = len(run.outcomes), len(run.sheet.rows)
+    done, all_rows = len(run.outcomes), len(run.upload.rows)
     place = st.container(key="run")
     if run.going:
         with place:
-            # Nothing of the run before stays in sight meanwhile.
             st.button(t("file.pause"), icon=":material/pause:", on_click=pause, args=(run,), key="pause")
             work(t, run)
         st.rerun()
@@ -159,7 +163,7 @@ def draw_run(t: Texts, run: Run) -> None:
                 words, type="primary", icon=":material/forest:", on_click=start, args=(run,), key="start"
             )
     if done:
-        draw_outcomes(t, run)
+        draw_outcomes(t, form, run)
 
 
 def start(run: Run) -> None:
@@ -174,27 +178,27 @@ def pause(run: Run) -> None:
 
 def work(t: Texts, run: Run) -> None:
     """Ask for one part after another until all rows are answered or a call fails."""
-    all_rows = len(run.sheet.rows)
+    all_rows = len(run.upload.rows)
     bar = st.progress(0.0)
     while run.going and not run.finished:
         done = len(run.outcomes)
         bar.progress(done / all_rows, text=t("file.progress", done=t.whole(done), rows=t.whole(all_rows)))
         try:
-            predictions = lookups.api().predict_all(run.sheet.records(done, done + ROWS_A_CALL))
+            predictions = lookups.api().predict_all(run.upload.records(done, done + ROWS_A_CALL))
         except ApiError as error:
             run.going, run.problem = False, error.problem
         else:
-            run.outcomes += [sheet.outcome_of(prediction) for prediction in predictions]
+            run.outcomes += [upload.outcome_of(prediction) for prediction in predictions]
     run.going = False
 
 
-def draw_outcomes(t: Texts, run: Run) -> None:
+def draw_outcomes(t: Texts, form: Form, run: Run) -> None:
     """Table, chart of classes, agreement with the file's own classes, download."""
     outcomes = run.outcomes
     with st.container(border=True, key="outcomes"):
         st.header(t("file.outcomes"), anchor=False)
         draw_summary(t, run)
-        draw_classes(t, outcomes)
+        draw_classes(t, form.classes, outcomes)
         st.caption(t("file.table"))
         st.dataframe(
             table(t, run),
@@ -207,8 +211,8 @@ def draw_outcomes(t: Texts, run: Run) -> None:
         )
         st.download_button(
             t("file.download", rows=t.whole(len(outcomes))),
-            lambda: sheet.with_answers(run.sheet, outcomes),
-            file_name=f"{PurePath(run.sheet.name).stem}-predictions.csv",
+            lambda: upload.with_answers(run.upload, outcomes),
+            file_name=f"{PurePath(run.upload.name).stem}-predictions.csv",
             mime="text/csv",
             icon=":material/download:",
             on_click="ignore",
@@ -223,19 +227,20 @@ def draw_summary(t: Texts, run: Run) -> None:
     with st.container(horizontal=True):
         st.metric(t("file.rows"), t.whole(len(run.outcomes)), width=140)
         st.metric(t("file.version"), ", ".join(versions), width=140)
-        if run.sheet.has_truth:
+        if run.upload.has_truth:
             judged = [
                 row.truth == outcome.label
-                for row, outcome in zip(run.sheet.rows, run.outcomes, strict=False)
+                for row, outcome in zip(run.upload.rows, run.outcomes, strict=False)
                 if row.truth is not None
             ]
             share = t.percent(sum(judged) / len(judged)) if judged else t("unknown")
             st.metric(t("file.agreement"), share, help=t("file.agreement_help"), width=170)
 
 
-def draw_classes(t: Texts, outcomes: Sequence[Outcome]) -> None:
+def draw_classes(t: Texts, classes: Sequence[CoverClass], outcomes: Sequence[Outcome]) -> None:
     """How often each class was predicted."""
-    counts = Counter(outcome.label for outcome in outcomes)
+    counts = Counter({item.label: 0 for item in classes})
+    counts.update(outcome.label for outcome in outcomes)
     bars = [
         panels.Bar(
             class_name(t, label),
@@ -251,14 +256,14 @@ def draw_classes(t: Texts, outcomes: Sequence[Outcome]) -> None:
 
 def table(t: Texts, run: Run) -> pd.DataFrame:
     """The answers beside the features, a line a row."""
-    rows = run.sheet.rows[: len(run.outcomes)]
+    rows = run.upload.rows[: len(run.outcomes)]
     shown = {
-        t("file.fault_row"): [row.number for row in rows],
+        t("file.row"): [row.number for row in rows],
         t("result.kind"): [class_name(t, outcome.label) for outcome in run.outcomes],
         t("result.probability"): [outcome.probability for outcome in run.outcomes],
     }
-    if run.sheet.has_truth:
+    if run.upload.has_truth:
         shown[t("file.truth")] = [class_name(t, row.truth) if row.truth else None for row in rows]
-    for place, column in enumerate(run.sheet.columns):
+    for place, column in enumerate(run.upload.columns):
         shown[name_of(t, column)] = [row.features[place] for row in rows]
     return pd.DataFrame(shown)

@@ -268,7 +268,7 @@ def draw_feedback_problem(t: Texts, problem: Problem) -> None:
     """Why the true class is not stored, and what to do."""
     if problem.status == httpx.codes.NOT_FOUND:
         st.warning(t("feedback.unknown"), icon=":material/search_off:")
-    elif problem.kind is Kind.NOT_READY:
+    elif problem.status == httpx.codes.SERVICE_UNAVAILABLE:
         st.warning(t("feedback.away", detail=plain(problem.detail.rstrip("."))), icon=":material/cloud_off:")
     else:
         panels.show_problem(t, problem)

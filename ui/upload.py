@@ -71,7 +71,7 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Upload:
     """A file that was read: its good rows, what is wrong with the rest, the columns beside the features."""
 
     name: str
@@ -98,7 +98,7 @@ def outcome_of(prediction: Prediction) -> Outcome:
     )
 
 
-def read(name: str, content: bytes, form: Form) -> Sheet:
+def read(name: str, content: bytes, form: Form) -> Upload:
     """Read a CSV or Parquet file, told apart by its first bytes; raises Unreadable."""
     if content.startswith(b"PAR1"):
         # Its rows have no header among them, so the first one is row 1.
@@ -149,7 +149,7 @@ def _cells(source: io.BytesIO, encoding: str) -> Iterator[list[str]]:
         raise Unreadable("csv") from error
 
 
-def _checked(name: str, lines: Iterator[list[str]], form: Form, first_row: int) -> Sheet:
+def _checked(name: str, lines: Iterator[list[str]], form: Form, first_row: int) -> Upload:
     """Every row checked against the form."""
     header = [cell.strip() for cell in next(lines, [])]
     _require_columns(header, form)
@@ -181,7 +181,7 @@ def _checked(name: str, lines: Iterator[list[str]], form: Form, first_row: int) 
         rows.append(Row(number, features, truth, tuple(cells[places[column]] for column in others)))
     if not total:
         raise Unreadable("empty")
-    return Sheet(
+    return Upload(
         name,
         tuple(field.name for field in form.fields),
         tuple(others),
@@ -231,10 +231,10 @@ def template(form: Form) -> bytes:
     return written([field.name for field in form.fields], (item.example.values() for item in form.classes))
 
 
-def with_answers(sheet: Sheet, outcomes: Sequence[Outcome]) -> bytes:
+def with_answers(upload: Upload, outcomes: Sequence[Outcome]) -> bytes:
     """The good rows that have an answer as CSV: the file's own columns, and the answer."""
-    kept = [place for place, column in enumerate(sheet.others) if column not in ANSWER_COLUMNS]
-    header = [*sheet.columns, *(sheet.others[place] for place in kept)]
+    kept = [place for place, column in enumerate(upload.others) if column not in ANSWER_COLUMNS]
+    header = [*upload.columns, *(upload.others[place] for place in kept)]
     lines = (
         (
             row.number,
@@ -246,7 +246,7 @@ def with_answers(sheet: Sheet, outcomes: Sequence[Outcome]) -> bytes:
             *row.features,
             *(row.others[place] for place in kept),
         )
-        for row, outcome in zip(sheet.rows, outcomes, strict=False)
+        for row, outcome in zip(upload.rows, outcomes, strict=False)
     )
     return written([*ANSWER_COLUMNS, *header], lines)
 
