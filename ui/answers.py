@@ -287,6 +287,14 @@ def read_prediction(body: Any) -> Prediction:
     )
 
 
+def read_predictions(body: Any, count: int) -> tuple[Prediction, ...]:
+    """The answer of POST /predict/batch to that many records."""
+    predictions = _each(body["predictions"], read_prediction)
+    if len(predictions) != count:
+        raise ValueError(f"{len(predictions)} predictions for {count} records")
+    return predictions
+
+
 def read_state(body: Any) -> State:
     """The answer of GET /state."""
     at = _moment(body["at"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+import gate
 import lookups
 import panels
 from client import Problem
@@ -26,6 +27,9 @@ def main() -> None:
     )
     strip = head.container(width="content")
     t = choose_language(head)
+    if not gate.is_open(t):
+        st.navigation([st.Page(partial(st.container, height=1), title=t("gate.title"))], position="hidden")
+        return
     page = st.navigation(pages(t), position="top")
     st.set_page_config(page_title=f"{page.title} · {t('title')}")
     with strip:

@@ -70,24 +70,22 @@ def quality_lines(t: Texts, points: Sequence[Point]) -> alt.Chart:
             scale=alt.Scale(domain=[_floor(frame["value"].min()), 1]),
             axis=axis(format=".0%", tickCount=5),
         ),
-        color=alt.Color(
-            "measure:N",
-            scale=alt.Scale(domain=names, range=[colours.first, colours.second]),
-            legend=signs,
-        ),
         tooltip=[
             alt.Tooltip("batch:O", title=t("models.batch")),
             alt.Tooltip("measure:N", title=t("models.measure")),
             alt.Tooltip("text:N", title=t("models.value")),
         ],
     )
+    colour = alt.Scale(domain=names, range=[colours.first, colours.second])
     dashes = alt.Scale(domain=names, range=[[1, 0], [5, 4]])
     shapes = alt.Scale(domain=names, range=["circle", "diamond"])
     lines = base.mark_line(strokeWidth=2).encode(
-        strokeDash=alt.StrokeDash("measure:N", scale=dashes, legend=None)
+        color=alt.Color("measure:N", scale=colour, legend=None),
+        strokeDash=alt.StrokeDash("measure:N", scale=dashes, legend=None),
     )
     marks = base.mark_point(filled=True, size=70, opacity=1).encode(
-        shape=alt.Shape("measure:N", scale=shapes, legend=signs)
+        color=alt.Color("measure:N", scale=colour, legend=signs),
+        shape=alt.Shape("measure:N", scale=shapes, legend=signs),
     )
     return (lines + marks).properties(height=260)
 

@@ -1,7 +1,7 @@
 """The one way from the page to the model API: a typed answer, or ApiError that says what failed."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +17,7 @@ READ_SECONDS = 5.0
 # What the API asks of others first, or counts over all rows.
 REPORT_SECONDS = 15.0
 PREDICT_SECONDS = 20.0
+BATCH_SECONDS = 60.0
 LONGEST_DETAIL = 300
 # What is unavailable here is a model; elsewhere it is a server behind the API.
 NEED_A_MODEL = {"/model", "/predict", "/predict/batch"}
@@ -45,6 +46,8 @@ class Problem:
     seconds: float = 0.0
     # Column -> the API's message about it, when it refused values.
     fields: Mapping[str, str] = field(default_factory=dict)
+    # The status of HTTP, where there was an answer.
+    status: int = 0
 
 
 class ApiError(Exception):
@@ -113,11 +116,30 @@ class ModelApi:
         answer = self._send("POST", "/predict", PREDICT_SECONDS, body)
         return self._understand(call, answers.read_prediction, answer)
 
+    def predict_all(self, records: Sequence[Mapping[str, int | str]]) -> tuple[answers.Prediction, ...]:
+        """The predictions for 1 to 10,000 records, in their order and all of one version."""
+        answer = self._send("POST", "/predict/batch", BATCH_SECONDS, {"records": records})
+        return self._understand(
+            "POST /predict/batch", lambda body: answers.read_predictions(body, len(records)), answer
+        )
+
+    def feedback(self, prediction_id: str, cover_type: int) -> None:
+        """Tell the true class of what was predicted; a later word replaces an earlier one."""
+        body = {"prediction_id": prediction_id, "cover_type": cover_type}
+        self._send("POST", "/feedback", PREDICT_SECONDS, body, httpx.codes.NO_CONTENT)
+
     def _read[T](self, path: str, parse: Callable[[Any], T], seconds: float | None = None) -> T:
         answer = self._send("GET", path, READ_SECONDS if seconds is None else seconds)
         return self._understand(f"GET {path}", parse, answer)
 
-    def _send(self, method: str, path: str, seconds: float, body: object = None) -> httpx.Response:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        seconds: float,
+        body: object = None,
+        expected: httpx.codes = httpx.codes.OK,
+    ) -> httpx.Response:
         call = f"{method} {path}"
         timeout = httpx.Timeout(seconds, connect=min(2.0, seconds))
         try:
@@ -130,7 +152,7 @@ class ModelApi:
             raise ApiError(Problem(Kind.NONSENSE, call, self.url, str(error)[:LONGEST_DETAIL])) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ApiError(Problem(Kind.UNREACHABLE, call, self.url)) from error
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != expected:
             raise ApiError(_refusal(answer, call, self.url))
         return answer
 
@@ -150,7 +172,7 @@ def from_environment() -> ModelApi:
 
 
 def _refusal(answer: httpx.Response, call: str, url: str) -> Problem:
-    """The problem that an answer other than 200 stands for, with the API's reason."""
+    """The problem that an unexpected status stands for, with the API's reason."""
     try:
         body = answer.json()
     except ValueError:
@@ -171,4 +193,4 @@ def _refusal(answer: httpx.Response, call: str, url: str) -> Problem:
     else:
         kind = Kind.NONSENSE
     detail = str(reason)[:LONGEST_DETAIL] or f"HTTP {code}"
-    return Problem(kind, call, url, detail, fields=fields)
+    return Problem(kind, call, url, detail, fields=fields, status=code)

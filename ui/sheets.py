@@ -8,6 +8,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from texts import Texts
+
 STYLE = Path(__file__).parent / "assets" / "sheets.css"
 
 
@@ -52,12 +54,27 @@ def style() -> None:
     st.html(STYLE)
 
 
-def show_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """A table whose first cell of a row names the row; `caption` is read, not seen: a heading is above."""
-    st.html(table(caption, heads, rows))
+def show_table(
+    caption: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, small: bool = False
+) -> None:
+    """A table whose first cell of a row names the row; `caption` is read, not seen: a heading is above.
+
+    A `small` one, of few and short columns, stays a table on a phone, where others become cards.
+    """
+    st.html(table(caption, heads, rows, small=small))
 
 
-def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+def show_newest(
+    t: Texts, caption: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]], in_sight: int
+) -> None:
+    """The first lines of a table, and the others folded away below."""
+    show_table(caption, heads, rows[:in_sight])
+    if older := rows[in_sight:]:
+        with st.expander(t("older", count=len(older))):
+            show_table(caption, heads, older)
+
+
+def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, small: bool = False) -> str:
     """The table as HTML. Roles are named: what is drawn as cards is still read as a table."""
     columns = zip(heads, rows[0] if rows else [Cell()] * len(heads), strict=True)
     line = "".join(
@@ -65,7 +82,8 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) ->
     )
     body = "".join(f'<tr role="row">{_line(heads, row)}</tr>' for row in rows)
     return (
-        f'<table class="sheet" role="table"><caption>{html.escape(caption)}</caption>'
+        f'<table class="sheet {"" if small else "cards"}" role="table">'
+        f"<caption>{html.escape(caption)}</caption>"
         f'<thead role="rowgroup"><tr role="row">{line}</tr></thead>'
         f'<tbody role="rowgroup">{body}</tbody></table>'
     )

@@ -25,12 +25,15 @@ from texts import Texts
 BATCHES = 10
 TARGET = "Cover_Type"
 COLUMNS = (*(name for names in GROUPS.values() for name in names), TARGET)
-IN_SIGHT = 10
+# Of the rows set aside so many are listed, and so many in sight.
+LISTED, IN_SIGHT = 50, 5
 # From these shares of moved rows on, a batch is called different, and very different.
 DIFFERENT, VERY_DIFFERENT = 0.1, 0.25
 # A reason as the pipeline writes it: column, value, rule. Several stand in one text.
 NEXT_REASON = re.compile(r"; (?=\w+ = |not a list)")
 REASON = re.compile(r"(\w+) = .*, expected (.+)", re.DOTALL)
+INTEGER_RULE = re.compile(r"text with an integer from (-?\d+) to (-?\d+)")
+CATEGORY_RULE = re.compile(r"one of (\d+) known values")
 
 
 def show(t: Texts) -> None:
@@ -243,12 +246,9 @@ def draw_quarantine(t: Texts, found: Quarantine | Problem) -> None:
             Cell(item.reasons, language="en"),
             Cell(note=item.received),
         )
-        for item in found.rows[: 2 * IN_SIGHT]
+        for item in found.rows[:LISTED]
     ]
-    sheets.show_table(t("data.last_rows"), heads, rows[:IN_SIGHT])
-    if older := rows[IN_SIGHT:]:
-        with st.expander(t("models.older", count=len(older))):
-            sheets.show_table(t("data.last_rows"), heads, older)
+    sheets.show_newest(t, t("data.last_rows"), heads, rows, IN_SIGHT)
 
 
 def reasons_of(found: Quarantine) -> Mapping[tuple[str, str], int]:
@@ -267,10 +267,19 @@ def draw_reasons(t: Texts, reasons: Mapping[tuple[str, str], int], rows: int) ->
     lines = [
         (
             Cell(t.get(f"fields.{column}", column) or t("data.whole_row")),
-            Cell(rule, language="en"),
+            told_rule(t, rule),
             Cell(t.whole(count), number=True),
             Cell(t.percent(count / rows), share=count / rows),
         )
         for (column, rule), count in reasons.items()
     ]
-    sheets.show_table(t("data.by_reason"), heads, lines)
+    sheets.show_table(t("data.by_reason"), heads, lines, small=True)
+
+
+def told_rule(t: Texts, rule: str) -> Cell:
+    """A rule in the page's language where it is one of the known ones, else as the pipeline has it."""
+    if match := INTEGER_RULE.fullmatch(rule):
+        return Cell(t("data.integer_rule", low=int(match[1]), high=int(match[2])))
+    if match := CATEGORY_RULE.fullmatch(rule):
+        return Cell(t("data.category_rule", count=match[1]))
+    return Cell(rule, language="en")

@@ -28,7 +28,7 @@ DECISIONS = {
     "waiting": Tone.WAIT,
 }
 # So many lines are in sight; the older ones are one click away.
-IN_SIGHT = 10
+VERSIONS_IN_SIGHT, DECISIONS_IN_SIGHT = 10, 5
 
 
 def show(t: Texts) -> None:
@@ -138,7 +138,7 @@ def draw_versions(t: Texts, versions: Sequence[Version], decisions: Sequence[Pro
                 Cell(t("unknown")) if decision is None else Cell(chips=[verdict(t, decision)]),
             )
         )
-    draw_newest(t, t("models.list"), heads, rows)
+    sheets.show_newest(t, t("models.list"), heads, rows, VERSIONS_IN_SIGHT)
 
 
 def draw_decisions(t: Texts, decisions: Sequence[Promotion]) -> None:
@@ -160,15 +160,7 @@ def draw_decisions(t: Texts, decisions: Sequence[Promotion]) -> None:
         )
         for item in decisions
     ]
-    draw_newest(t, t("models.decisions"), heads, rows)
-
-
-def draw_newest(t: Texts, caption: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """The newest lines in sight, the others folded away."""
-    sheets.show_table(caption, heads, rows[:IN_SIGHT])
-    if older := rows[IN_SIGHT:]:
-        with st.expander(t("models.older", count=len(older))):
-            sheets.show_table(caption, heads, older)
+    sheets.show_newest(t, t("models.decisions"), heads, rows, DECISIONS_IN_SIGHT)
 
 
 def verdict(t: Texts, decision: Promotion) -> Chip:
@@ -292,7 +284,7 @@ def draw_differences(t: Texts, one: Version, other: Version, decisions: Sequence
         for name in METRICS
     ]
     st.subheader(t("models.metrics"), anchor=False)
-    sheets.show_table(t("models.two"), heads, rows)
+    sheets.show_table(t("models.two"), heads, rows, small=True)
     pair = {one.version, other.version}
     for item in decisions:
         if item.champion is not None and {item.candidate, item.champion} == pair:

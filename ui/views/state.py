@@ -125,7 +125,7 @@ def draw_model(t: Texts, model: Current | None, now: datetime) -> None:
         ),
         (Cell(t("models.run")), Cell(note=model.run_id)),
     ]
-    sheets.show_table(t("state.model"), heads, rows)
+    sheets.show_table(t("state.model"), heads, rows, small=True)
 
 
 def draw_traffic(t: Texts, traffic: Traffic | None, latency: Latency | None, now: datetime) -> None:
@@ -169,7 +169,7 @@ def draw_accuracy(t: Texts, accuracy: Sequence[LiveAccuracy] | None) -> None:
         )
         for item in accuracy
     ]
-    sheets.show_table(t("state.accuracy"), heads, rows)
+    sheets.show_table(t("state.accuracy"), heads, rows, small=True)
 
 
 def draw_runs(t: Texts, runs: Sequence[Run] | None, now: datetime) -> None:
