@@ -147,36 +147,3 @@ def test_without_a_model_the_form_is_there_and_the_reason_too(open_page: OpenPag
     assert "no Production version" in app.warning[0].value
     assert "No model is listed as available" in words(app)
     assert len(app.number_input) == 10
-
-
-@pytest.fixture
-def models(stub: StubApi) -> AppTest:
-    """The page Models without its frame, not yet run: AppTest cannot switch to a page that is a function."""
-    script = "from texts import texts_of\nfrom views import models\n\nmodels.show(texts_of('en'))\n"
-    return AppTest.from_string(script, default_timeout=30)
-
-
-def test_models_lists_every_version_and_the_one_serving(models: AppTest) -> None:
-    app = models.run()
-    assert [metric.value for metric in app.metric] == ["0.933", "0.912", "0.866", "0.888"]
-    said = words(app)
-    assert said.index("**Version 3**") < said.index("**Version 2**") < said.index("**Version 1**")
-    assert ":green-badge[Production]" in said
-    assert ":blue-badge[champion]" in said
-
-
-def test_models_without_the_registry_still_shows_what_serves(models: AppTest, stub: StubApi) -> None:
-    stub.answers["GET /models"] = (503, {"detail": "the model registry does not answer"})
-    app = models.run()
-    assert app.metric[0].value == "0.933"
-    assert "the model registry does not answer" in app.warning[0].value
-    stub.answers["GET /models"] = (200, b"<html>")
-    assert "makes no sense" in look_again(app).error[0].value
-    stub.answers["GET /models"] = (200, [])
-    assert "No version is registered yet" in words(look_again(app))
-
-
-def test_missing_metrics_are_unknown_and_never_zero(models: AppTest, stub: StubApi) -> None:
-    stub.answers["GET /model"] = (200, {**good_answers()["GET /model"][1], "metrics": {}})
-    app = models.run()
-    assert {metric.value for metric in app.metric} == {"unknown"}

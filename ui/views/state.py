@@ -101,7 +101,7 @@ def draw_services(t: Texts, services: Sequence[Service], now: datetime) -> None:
 
 def advice(t: Texts, name: str) -> str:
     """What to do when that service is down, as HTML with its commands set apart."""
-    words = html.escape(t.get(f"advice.{name}", t("state.any_advice")).format(name=name))
+    words = html.escape(t.get(f"advice.{name}", "") or t("state.any_advice", name=name))
     pieces = words.split("`")
     return "".join(f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces))
 
