@@ -108,7 +108,7 @@ def predictions(body: dict[str, Any]) -> dict[str, Any]:
 
 
 class StubApi:
-    """Serves `answers` (call -> status and body) on 127.0.0.1 and keeps what was posted; use as a context.
+    """Serves `answers` (call -> status and body) on 127.0.0.1 and keeps what was asked; use as a context.
 
     A body given as bytes is sent as it is, one given as a function is what that makes of the body posted. A
     call in `silent` is not answered before the stub ends.
@@ -117,6 +117,7 @@ class StubApi:
     def __init__(self, port: int = 0) -> None:
         self.answers = good_answers()
         self.silent: set[str] = set()
+        self.asked: list[str] = []
         self.posted: list[dict[str, Any]] = []
         self._ended = threading.Event()
         stub = self
@@ -132,6 +133,7 @@ class StubApi:
 
             def answer(self, posted: Any = None) -> None:
                 call = f"{self.command} {self.path}"
+                stub.asked.append(call)
                 if call in stub.silent:
                     stub._ended.wait()
                     self.close_connection = True

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -145,25 +145,25 @@ def draw_run(t: Texts, form: Form, run: Run) -> None:
         st.info(t("file.none_good"), icon=":material/info:")
         return
     done, all_rows = len(run.outcomes), len(run.upload.rows)
-    place = st.container(key="run")
-    if run.going:
-        with place:
-            st.button(t("file.pause"), icon=":material/pause:", on_click=pause, args=(run,), key="pause")
-            work(t, run)
-        st.rerun()
-    with place:
+    with st.container(key="run"):
         if run.problem is not None:
             panels.show_problem(t, run.problem)
-        if not run.finished:
-            words = t("file.start", rows=t.whole(all_rows))
-            if done:
-                st.info(t("file.kept", done=t.whole(done), rows=t.whole(all_rows)), icon=":material/save:")
-                words = t("file.go_on", rows=t.whole(all_rows - done))
-            st.button(
-                words, type="primary", icon=":material/forest:", on_click=start, args=(run,), key="start"
-            )
+        if done and not (run.going or run.finished):
+            st.info(t("file.kept", done=t.whole(done), rows=t.whole(all_rows)), icon=":material/save:")
+        if run.going:
+            draw_button(t("file.pause"), "pause", pause, run)
+            work(t, run)
+            st.rerun()
+        elif not run.finished:
+            words = "file.go_on" if done else "file.start"
+            draw_button(t(words, rows=t.whole(all_rows - done)), "forest", start, run)
     if done:
         draw_outcomes(t, form, run)
+
+
+def draw_button(words: str, icon: str, on_click: Callable[[Run], None], run: Run) -> None:
+    """The one button of a run: under another key the browser would keep the one before in sight."""
+    st.button(words, type="primary", icon=f":material/{icon}:", on_click=on_click, args=(run,), key="go")
 
 
 def start(run: Run) -> None:
