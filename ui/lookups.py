@@ -96,12 +96,12 @@ def state() -> State | Problem:
 
 def mlflow_url() -> str | None:
     """Where a reader's browser finds MLflow (MLFLOW_URL); None when the page was not told."""
-    return os.environ.get("MLFLOW_URL") or None
+    return os.environ.get("MLFLOW_URL", "").rstrip("/") or None
 
 
 def airflow_url() -> str | None:
     """Where a reader's browser finds Airflow (AIRFLOW_URL); None when the page was not told."""
-    return os.environ.get("AIRFLOW_URL") or None
+    return os.environ.get("AIRFLOW_URL", "").rstrip("/") or None
 
 
 def forget() -> None:

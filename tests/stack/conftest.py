@@ -34,6 +34,7 @@ VARIABLES = {
 ORDER = (
     "test_end_to_end",
     "test_ten_batches",
+    "test_views",
     "test_model_api",
     "test_security",
     "test_ingest_faults",

@@ -25,7 +25,7 @@ from texts import Texts
 BATCHES = 10
 TARGET = "Cover_Type"
 COLUMNS = (*(name for names in GROUPS.values() for name in names), TARGET)
-# Of the rows set aside so many are listed, and so many in sight.
+# Of requests and of rows set aside so many are listed; of these rows so many are in sight.
 LISTED, IN_SIGHT = 50, 5
 # From these shares of moved rows on, a batch is called different, and very different.
 DIFFERENT, VERY_DIFFERENT = 0.1, 0.25
@@ -129,7 +129,7 @@ def draw_requests(t: Texts, batches: Sequence[Batch]) -> None:
                 chips=[Chip(t("data.refused"), Tone.BAD) if item.refused else Chip(t("data.here"), Tone.GOOD)]
             ),
         )
-        for item in batches
+        for item in batches[:LISTED]
     ]
     with st.expander(t("data.as_table")):
         sheets.show_table(t("data.requests"), heads, rows)

@@ -19,7 +19,13 @@ from texts import Texts
 
 SERVICES = ("model-api", "mlflow", "minio", "mysql-data-store", "airflow-scheduler", "data-api")
 HEALTH = {"up": Tone.GOOD, "down": Tone.BAD}
-RUN_STATES = {"success": Tone.GOOD, "failed": Tone.BAD, "running": Tone.WAIT, "skipped": Tone.PLAIN}
+RUN_STATES = {
+    "success": Tone.GOOD,
+    "failed": Tone.BAD,
+    "running": Tone.WAIT,
+    "up_for_retry": Tone.WAIT,
+    "skipped": Tone.PLAIN,
+}
 
 
 def show(t: Texts) -> None:
@@ -91,7 +97,7 @@ def draw_services(t: Texts, services: Sequence[Service], now: datetime) -> None:
             f'<p class="faint">{html.escape(t("state.last_seen", when=seen))}</p>',
         ]
         if item.detail:
-            lines.append(f'<p class="faint">{html.escape(item.detail)}</p>')
+            lines.append(f'<p class="faint" lang="en">{html.escape(item.detail)}</p>')
         if item.status == "down":
             lines.append(f"<p><b>{html.escape(t('state.to_do'))}</b> {advice(t, item.name)}</p>")
         cards.append(f'<li class="{tone}">{"".join(lines)}</li>')
@@ -183,7 +189,7 @@ def draw_runs(t: Texts, runs: Sequence[Run] | None, now: datetime) -> None:
     heads = (t("state.started"), t("state.result"), t("state.took"), t("state.tasks"))
     rows = [
         (
-            Cell(t.moment(run.started, panels.reader_zone()), note=run.name),
+            Cell(t.moment(run.started, panels.reader_zone()), note=f"{run.dag} · {run.name}"),
             Cell(chips=[state_chip(t, run.state)]),
             Cell(took(t, run, now)),
             Cell(
