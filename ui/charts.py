@@ -87,7 +87,8 @@ def quality_lines(t: Texts, points: Sequence[Point]) -> alt.Chart:
         color=alt.Color("measure:N", scale=colour, legend=signs),
         shape=alt.Shape("measure:N", scale=shapes, legend=signs),
     )
-    return (lines + marks).properties(height=260)
+    # Each layer has its own legend then, and the lines have none.
+    return (lines + marks).resolve_scale(color="independent").properties(height=260)
 
 
 def _floor(least: float) -> float:
