@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .conftest import PROJECT
+from .conftest import PROJECT, Stack
 
 SCREENSHOTS = PROJECT / "build" / "screenshots"
 AXE = PROJECT / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
@@ -19,6 +19,11 @@ LOOKS: dict[str, dict[str, Any]] = {
     "dark": {"color_scheme": "dark", "viewport": WIDE},
     "phone": {"color_scheme": "light", "viewport": PHONE},
 }
+
+
+def address(stack: Stack, name: str) -> str:
+    """The URL of one of the pages; the first of them has none of its own."""
+    return stack.url("ui") if name == PAGES[0] else f"{stack.url('ui')}/{name}"
 
 
 @cache
@@ -72,7 +77,7 @@ def barriers(page: Any) -> list[str]:
     ]
 
 
-def bring(page: Any, file: Path, language: str) -> None:
+def bring(page: Any, file: Path) -> None:
     """Upload a file on the page File and wait until it was read."""
     page.locator("input[type=file]").set_input_files(file)
     page.locator(".st-key-upload").get_by_text(file.name).wait_for()
@@ -84,9 +89,7 @@ def choose_example(page: Any, language: str, label: str) -> None:
     """Fill the form with the example of a class."""
     said = words(language)
     page.get_by_role("button", name=said["predict"]["example"]).click()
-    page.get_by_role("menuitem", name=said["classes"][label]).or_(
-        page.get_by_role("option", name=said["classes"][label])
-    ).click()
+    page.get_by_role("menuitem", name=said["classes"][label]).click()
     settle(page)
 
 

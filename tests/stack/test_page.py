@@ -17,7 +17,6 @@ from .conftest import PROJECT, Stack, wait_until
 from .page import LOOKS, PAGES, bring, choose_example, opened, press, settle, words
 
 LANGUAGES = ("en", "es")
-RANGES = {"Elevation": (1859, 3858), "Slope": (0, 66), "Vertical_Distance_To_Hydrology": (-173, 601)}
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +117,8 @@ def test_ten_thousand_rows_of_a_file(
     records = [{name: row[name] for name in row if name != "Cover_Type"} for row in ten_thousand["rows"]]
     answer = httpx.post(f"{stack.url('model-api')}/predict/batch", json={"records": records}, timeout=120)
     expected = answer.raise_for_status().json()
-    with opened(browser, f"{stack.url('ui')}/file", language) as page:
-        bring(page, file, language)
+    with opened(browser, tools.address(stack, "file"), language) as page:
+        bring(page, file)
         rows = number(10_000, language)
         expect(page.get_by_text(said["file"]["all_good"].format(name=file.name, rows=rows))).to_be_visible()
         page.get_by_role("button", name=said["file"]["start"].format(rows=rows)).click()
@@ -156,8 +155,8 @@ def test_bad_rows_of_a_file_are_listed_with_their_reasons(
         writer = csv.DictWriter(out, list(good))
         writer.writeheader()
         writer.writerows(rows)
-    with opened(browser, f"{stack.url('ui')}/file", language) as page:
-        bring(page, file, language)
+    with opened(browser, tools.address(stack, "file"), language) as page:
+        bring(page, file)
         listed = page.locator(".st-key-row_faults")
         for reason in (
             said["row_fault"]["range"].format(entry=67, minimum=0, maximum=66),
@@ -171,33 +170,34 @@ def test_bad_rows_of_a_file_are_listed_with_their_reasons(
         (line,) = csv.DictReader(io.StringIO(Path(begun.value.path()).read_text(encoding="utf-8-sig")))
         assert line["note"] == "'=HYPERLINK(1)"
 
-        file.write_bytes(b"a,b\n1,2\n")
-        page.locator("input[type=file]").set_input_files(file)
-        missing = said["file_problem"]["missing"].partition("{")[0]
-        page.get_by_text(missing).wait_for()
+        other = tmp_path / "other.csv"
+        other.write_bytes(b"a,b\n1,2\n")
+        page.locator("input[type=file]").set_input_files(other)
+        page.get_by_text(said["file_problem"]["missing"].partition(":")[0]).wait_for()
 
 
 def test_the_page_works_by_keyboard_alone(stack: Stack, browser: Any) -> None:
-    said = words("en")
+    said = words("en")["predict"]
     with opened(browser, stack.url("ui"), "en") as page:
-        page.keyboard.press("Tab")
-        reached = set()
-        for _ in range(60):
-            focused = page.evaluate(
-                "document.activeElement.innerText || document.activeElement.ariaLabel || ''"
-            )
-            reached.add(focused.strip().splitlines()[-1] if focused.strip() else "")
-            if said["predict"]["example"] in focused:
-                page.keyboard.press("Enter")
-                page.get_by_text(said["classes"]["Krummholz"]).wait_for()
-                page.keyboard.press("ArrowDown")
-                page.keyboard.press("Enter")
-                settle(page)
-            if reached.issuperset({said["predict"]["submit"]}):
-                break
-            page.keyboard.press("Tab")
+        go_to_button(page, said["example"])
+        page.keyboard.press("Enter")
+        page.get_by_role("menuitem").first.wait_for()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        settle(page)
+        go_to_button(page, said["submit"])
         page.keyboard.press("Enter")
         expect(page.locator(".st-key-cover")).to_be_visible()
+
+
+def go_to_button(page: Any, name: str) -> None:
+    """Press the tabulator until that button has the focus."""
+    button = page.get_by_role("button", name=name, exact=True)
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if button.evaluate("element => element === document.activeElement"):
+            return
+    pytest.fail(f"80 tabulators do not lead to the button {name!r}")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -218,7 +218,7 @@ def test_the_page_says_that_the_api_is_away_and_recovers_by_itself(
             expect(elevation).to_have_value(str(example["example"]["Elevation"]))
             tools.picture(page, f"api-away-{language}")
             for path in PAGES:
-                page.goto(f"{stack.url('ui')}/{path}")
+                page.goto(tools.address(stack, path))
                 settle(page)
                 expect(page.locator("[data-testid=stException]")).to_have_count(0)
                 expect(page.get_by_text("Traceback")).to_have_count(0)
@@ -240,7 +240,7 @@ def test_each_page_is_open_to_all_and_fits(
     """Nothing serious by axe-core, no line wider than the screen, no traceback; and a picture is kept."""
     language = "es" if look == "dark" else "en"
     said = words(language)
-    with opened(browser, f"{stack.url('ui')}/{path}", language, look) as page:
+    with opened(browser, tools.address(stack, path), language, look) as page:
         assert tools.barriers(page) == []
         if path == "predict":
             choose_example(page, language, classes[0]["label"])
@@ -253,7 +253,7 @@ def test_each_page_is_open_to_all_and_fits(
                 writer = csv.DictWriter(out, list(rows[0]))
                 writer.writeheader()
                 writer.writerows(rows)
-            bring(page, file, language)
+            bring(page, file)
             press(page, said["file"]["start"].format(rows=len(classes)))
             expect(page.locator(".st-key-outcomes")).to_be_visible()
         assert tools.barriers(page) == []
@@ -270,7 +270,7 @@ def test_a_page_with_a_password(stack: Stack, browser: Any) -> None:
     assert done.returncode == 0, done.stdout[-5000:]
     try:
         assert stack.make("verify", UI_PROTECTED="true").returncode == 0
-        with opened(browser, f"{stack.url('ui')}/models", "en") as page:
+        with opened(browser, tools.address(stack, "models"), "en") as page:
             expect(page.locator("h1")).to_have_text(said["title"])
             assert "modelo" not in page.content()
             assert tools.barriers(page) == []
