@@ -7,7 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import expect
+
 from .conftest import PROJECT, Stack
+
+# What is expected may take as long as on a machine that does much else.
+expect.set_options(timeout=60_000)
 
 SCREENSHOTS = PROJECT / "build" / "screenshots"
 AXE = PROJECT / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
@@ -85,15 +90,20 @@ def bring(page: Any, file: Path) -> None:
     settle(page)
 
 
-def choose_example(page: Any, language: str, label: str) -> None:
-    """Fill the form with the example of a class."""
+def choose_example(page: Any, language: str, item: dict[str, Any]) -> None:
+    """Fill the form with the example of a class, and wait until it stands there."""
     said = words(language)
     page.get_by_role("button", name=said["predict"]["example"]).click()
-    page.get_by_role("menuitem", name=said["classes"][label]).click()
+    page.get_by_role("menuitem", name=said["classes"][item["label"]]).click()
+    expect(elevation(page, language)).to_have_value(str(item["example"]["Elevation"]))
     settle(page)
+
+
+def elevation(page: Any, language: str) -> Any:
+    """The form's first field."""
+    return page.get_by_label(f"{words(language)['fields']['Elevation']} (m)", exact=True)
 
 
 def press(page: Any, name: str) -> None:
-    """Press the button with that name, and wait for what comes of it."""
+    """Press the button with that name."""
     page.get_by_role("button", name=name, exact=True).click()
-    settle(page)

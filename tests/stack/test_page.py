@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from . import page as tools
 from .conftest import PROJECT, Stack, wait_until
-from .page import LOOKS, PAGES, bring, choose_example, opened, press, settle, words
+from .page import LOOKS, PAGES, bring, choose_example, elevation, opened, press, settle, words
 
 LANGUAGES = ("en", "es")
 
@@ -51,9 +51,7 @@ def test_a_person_predicts_and_says_what_is_true(
     with opened(browser, stack.url("ui"), language) as page:
         expect(page.locator("html")).to_have_attribute("lang", language)
         expect(page.locator("h1")).to_have_text(said["predict"]["title"])
-        choose_example(page, language, aspen["label"])
-        elevation = page.get_by_label(f"{said['fields']['Elevation']} (m)", exact=True)
-        expect(elevation).to_have_value(str(aspen["example"]["Elevation"]))
+        choose_example(page, language, aspen)
         press(page, said["predict"]["submit"])
         result = page.locator(".st-key-result")
         expect(page.locator(".st-key-cover")).to_contain_text(said["classes"][expected["label"]])
@@ -77,8 +75,7 @@ def test_a_person_predicts_and_says_what_is_true(
         page.locator(".st-key-lang").get_by_text(other, exact=True).click()
         settle(page)
         expect(page.locator("h1")).to_have_text(words(other)["predict"]["title"])
-        elevation = page.get_by_label(f"{words(other)['fields']['Elevation']} (m)", exact=True)
-        expect(elevation).to_have_value(str(aspen["example"]["Elevation"]))
+        expect(elevation(page, other)).to_have_value(str(aspen["example"]["Elevation"]))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -176,14 +173,16 @@ def test_bad_rows_of_a_file_are_listed_with_their_reasons(
         page.get_by_text(said["file_problem"]["missing"].partition(":")[0]).wait_for()
 
 
-def test_the_page_works_by_keyboard_alone(stack: Stack, browser: Any) -> None:
+def test_the_page_works_by_keyboard_alone(stack: Stack, browser: Any, classes: list[dict[str, Any]]) -> None:
     said = words("en")["predict"]
     with opened(browser, stack.url("ui"), "en") as page:
         go_to_button(page, said["example"])
         page.keyboard.press("Enter")
-        page.get_by_role("menuitem").first.wait_for()
-        page.keyboard.press("ArrowDown")
+        page.wait_for_function("document.activeElement.closest('[role=menu]')")
+        page.keyboard.press("End")
+        expect(page.get_by_role("menuitem").last).to_be_focused()
         page.keyboard.press("Enter")
+        expect(elevation(page, "en")).to_have_value(str(classes[-1]["example"]["Elevation"]))
         settle(page)
         go_to_button(page, said["submit"])
         page.keyboard.press("Enter")
@@ -207,15 +206,14 @@ def test_the_page_says_that_the_api_is_away_and_recovers_by_itself(
     said, example = words(language), classes[0]
     sentence = said["problem"]["unreachable"].split("**")[1]
     with opened(browser, stack.url("ui"), language) as page:
-        choose_example(page, language, example["label"])
+        choose_example(page, language, example)
         stack.docker("stop", f"{stack.name}-model-api")
         try:
             page.locator(".st-key-trouble").get_by_text(sentence).wait_for()
             page.get_by_role("button", name=said["predict"]["submit"], exact=True).click()
             page.locator(".st-key-result").get_by_text(sentence).wait_for()
             # The rest stays: what was entered, the other pages.
-            elevation = page.get_by_label(f"{said['fields']['Elevation']} (m)", exact=True)
-            expect(elevation).to_have_value(str(example["example"]["Elevation"]))
+            expect(elevation(page, language)).to_have_value(str(example["example"]["Elevation"]))
             tools.picture(page, f"api-away-{language}")
             for path in PAGES:
                 page.goto(tools.address(stack, path))
@@ -227,7 +225,7 @@ def test_the_page_says_that_the_api_is_away_and_recovers_by_itself(
         page.goto(stack.url("ui"))
         settle(page)
         page.locator(".st-key-trouble [data-testid=stAlert]").wait_for(state="detached", timeout=120_000)
-        choose_example(page, language, example["label"])
+        choose_example(page, language, example)
         press(page, said["predict"]["submit"])
         expect(page.locator(".st-key-cover")).to_be_visible()
 
@@ -243,7 +241,7 @@ def test_each_page_is_open_to_all_and_fits(
     with opened(browser, tools.address(stack, path), language, look) as page:
         assert tools.barriers(page) == []
         if path == "predict":
-            choose_example(page, language, classes[0]["label"])
+            choose_example(page, language, classes[0])
             press(page, said["predict"]["submit"])
             expect(page.locator(".st-key-cover")).to_be_visible()
         elif path == "file":
