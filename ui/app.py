@@ -27,10 +27,11 @@ def main() -> None:
     )
     strip = head.container(width="content")
     t = choose_language(head)
-    if not gate.is_open(t):
-        st.navigation([st.Page(partial(st.container, height=1), title=t("gate.title"))], position="hidden")
+    admitted = gate.is_open(t)
+    # Also before the password, when nothing of it is drawn: the address stays the one that was asked for.
+    page = st.navigation(pages(t), position="top" if admitted else "hidden")
+    if not admitted:
         return
-    page = st.navigation(pages(t), position="top")
     st.set_page_config(page_title=f"{page.title} · {t('title')}")
     with strip:
         panels.status_strip(t, panels.status())

@@ -107,7 +107,7 @@ def bars(bars: Sequence[Bar], chosen: str | None, title: str, unit: str, alt: st
             title=None,
             axis=altair.Axis(labelLimit=170, labelColor=ink, labelFontSize=13, ticks=False, domain=False),
         ),
-        x=altair.X("share:Q", title=None, axis=None, scale=altair.Scale(domain=[0, longest * 1.25])),
+        x=altair.X("share:Q", title=None, axis=None, scale=altair.Scale(domain=[0, longest * 1.35])),
         tooltip=[altair.Tooltip("name:N", title=title), altair.Tooltip("words:N", title=unit)],
     )
     drawn = base.mark_bar(cornerRadiusEnd=4, height=16).encode(color=altair.Color("colour:N", scale=None))

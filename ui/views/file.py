@@ -205,7 +205,7 @@ def draw_outcomes(t: Texts, form: Form, run: Run) -> None:
         st.dataframe(
             table(t, run),
             hide_index=True,
-            height=400,
+            height=min(36 * (len(outcomes) + 1) + 2, 400),
             column_config={
                 t("result.probability"): st.column_config.NumberColumn(format="percent"),
             },
@@ -247,7 +247,7 @@ def draw_classes(t: Texts, classes: Sequence[CoverClass], outcomes: Sequence[Out
         panels.Bar(
             class_name(t, label),
             count / len(outcomes),
-            f"{t.whole(count)} ({t.percent(count / len(outcomes))})",
+            t.whole(count),
         )
         for label, count in counts.most_common()
     ]
