@@ -10,6 +10,9 @@ from playwright.sync_api import expect
 from .conftest import Stack
 from .page import opened, picture, settle, words
 
+# A page is drawn by a server that has more to do; five seconds, as it is by default, are not many.
+expect.set_options(timeout=30_000)
+
 LANGUAGES = pytest.mark.parametrize("language", ["en", "es"])
 
 
