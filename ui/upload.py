@@ -34,12 +34,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Unreadable(Exception):
-    """No row of the file can be used: the key of the reason, and what its text names."""
+    """No row of the file can be used: the key of the reason, and the columns that it names."""
 
-    def __init__(self, key: str, **values: int | str) -> None:
+    def __init__(self, key: str, names: str = "") -> None:
         super().__init__(key)
         self.key = key
-        self.values = values
+        self.names = names
 
 
 class Row(NamedTuple):
@@ -200,10 +200,10 @@ def _require_columns(header: Sequence[str], form: Form) -> None:
         raise Unreadable("columns")
     missing = [field.name for field in form.fields if field.name not in header]
     if missing:
-        raise Unreadable("missing", names=", ".join(missing))
+        raise Unreadable("missing", ", ".join(missing))
     twice = sorted({column for column in header if header.count(column) > 1})
     if twice:
-        raise Unreadable("twice", names=", ".join(column[:100] for column in twice))
+        raise Unreadable("twice", ", ".join(column[:100] for column in twice))
 
 
 def _entry(field: Field, cell: str) -> Value:

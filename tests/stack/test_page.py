@@ -86,7 +86,7 @@ def test_a_person_predicts_and_says_what_is_true(
 def test_every_fault_is_told_at_its_field_and_all_at_once(stack: Stack, browser: Any, language: str) -> None:
     said = words(language)
     with opened(browser, stack.url("ui"), language) as page:
-        entries = {"Slope (°)": "-4", "Vertical_Distance_To_Hydrology (m)": "-174", "Aspect (°)": ""}
+        entries = {"Slope (°)": "-4", "Vertical_Distance_To_Hydrology (m)": "-174", "Aspect (°)": "361"}
         for label, entry in entries.items():
             column, unit = label.split(" ")
             page.get_by_label(f"{said['fields'][column]} {unit}", exact=True).fill(entry)
@@ -95,7 +95,7 @@ def test_every_fault_is_told_at_its_field_and_all_at_once(stack: Stack, browser:
         faults = {
             "Elevation": said["fault"]["range"].format(entry=0, minimum=1859, maximum=3858),
             "Slope": said["fault"]["negative"].format(minimum=0, maximum=66),
-            "Aspect": said["fault"]["number"].format(minimum=0, maximum=360),
+            "Aspect": said["fault"]["range"].format(entry=361, minimum=0, maximum=360),
             "Vertical_Distance_To_Hydrology": said["fault"]["range"].format(
                 entry=f"{minus}174", minimum=f"{minus}173", maximum=601
             ),

@@ -53,7 +53,9 @@ def show(t: Texts) -> None:
     refused: Unreadable | None = st.session_state.get("unreadable")
     run: Run | None = st.session_state.get("run")
     if refused is not None:
-        st.error(t(f"file_problem.{refused.key}", **refused.values), icon=":material/draft:")
+        names = plain(refused.names)
+        words = t(f"file_problem.{refused.key}", names=names, most=t.whole(upload.MOST_ROWS))
+        st.error(words, icon=":material/draft:")
     elif run is not None:
         draw_faults(t, run.upload)
         draw_run(t, form, run)
