@@ -88,7 +88,7 @@ def quality_lines(t: Texts, points: Sequence[Point]) -> alt.Chart:
         shape=alt.Shape("measure:N", scale=shapes, legend=signs),
     )
     # Each layer has its own legend then, and the lines have none.
-    return (lines + marks).resolve_scale(color="independent").properties(height=260)
+    return (lines + marks).resolve_scale(color="independent", shape="independent").properties(height=260)
 
 
 def _floor(least: float) -> float:

@@ -273,7 +273,7 @@ def draw_reasons(t: Texts, reasons: Mapping[tuple[str, str], int], rows: int) ->
         )
         for (column, rule), count in reasons.items()
     ]
-    sheets.show_table(t("data.by_reason"), heads, lines, small=True)
+    sheets.show_table(t("data.by_reason"), heads, lines)
 
 
 def told_rule(t: Texts, rule: str) -> Cell:
