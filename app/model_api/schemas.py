@@ -82,7 +82,11 @@ _ROWS = {
 # fmt: on
 # What /schema adds to the contract: each class by its number and name, with a record that is of it.
 CLASSES: list[dict[str, Any]] = [
-    {"class": code, "label": contract.CLASSES[code], "example": dict(zip(contract.FEATURES, row, strict=True))}
+    {
+        "class": code,
+        "label": contract.CLASSES[code],
+        "example": dict(zip(contract.FEATURES, row, strict=True)),
+    }
     for code, row in _ROWS.items()
 ]
 EXAMPLES: dict[str, Example] = {
