@@ -1,21 +1,26 @@
 """The one way from the page to the model API: a typed answer, or ApiError that says what failed."""
 
-import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
+import answers
 from form import Form, read_schema
 
 READ_SECONDS = 5.0
+# What the API asks of others first, or counts over all rows.
+REPORT_SECONDS = 15.0
 PREDICT_SECONDS = 20.0
+BATCH_SECONDS = 60.0
 LONGEST_DETAIL = 300
+# What is unavailable here is a model; elsewhere it is a server behind the API.
+NEED_A_MODEL = {"/model", "/predict", "/predict/batch"}
 
 
 class Kind(StrEnum):
@@ -24,6 +29,7 @@ class Kind(StrEnum):
     UNREACHABLE = "unreachable"
     SLOW = "slow"
     NOT_READY = "not_ready"
+    AWAY = "away"
     REFUSED = "refused"
     FAILED = "failed"
     NONSENSE = "nonsense"
@@ -40,6 +46,8 @@ class Problem:
     seconds: float = 0.0
     # Column -> the API's message about it, when it refused values.
     fields: Mapping[str, str] = field(default_factory=dict)
+    # The status of HTTP, where there was an answer.
+    status: int = 0
 
 
 class ApiError(Exception):
@@ -48,40 +56,6 @@ class ApiError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(f"{problem.call}: {problem.kind}: {problem.detail}")
         self.problem = problem
-
-
-@dataclass(frozen=True)
-class Version:
-    """One registered version of a model; `created` is None where the API gives no date."""
-
-    name: str
-    version: str
-    stage: str
-    aliases: tuple[str, ...]
-    metrics: Mapping[str, float]
-    created: datetime | None
-
-
-@dataclass(frozen=True)
-class Serving:
-    """The version that answers predictions now."""
-
-    name: str
-    version: str
-    run_id: str
-    loaded_at: datetime | None
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One prediction: the class and its name, the probability (0..1) of each class, and what computed it."""
-
-    cover_type: int
-    label: str
-    probabilities: Mapping[str, float]
-    model_version: str
-    prediction_id: str
 
 
 class ModelApi:
@@ -97,29 +71,75 @@ class ModelApi:
         """What GET /schema says a record is."""
         return self._read("/schema", read_schema)
 
-    def serving(self) -> Serving:
+    def serving(self) -> answers.Serving:
         """The version that GET /model names; a NOT_READY problem when the API has no model."""
-        return self._read("/model", _serving)
+        return self._read("/model", answers.read_serving)
 
     def model_names(self) -> tuple[str, ...]:
         """Names that GET /listar_modelos offers, in its order."""
-        return self._read("/listar_modelos", _model_names)
+        return self._read("/listar_modelos", answers.read_model_names)
 
-    def versions(self) -> tuple[Version, ...]:
+    def versions(self) -> tuple[answers.Version, ...]:
         """Every version of GET /models, in its order."""
-        return self._read("/models", _versions)
+        return self._read("/models", answers.read_versions)
 
-    def predict(self, record: Mapping[str, int | str], model: str | None) -> Prediction:
+    def promotions(self) -> tuple[answers.Promotion, ...]:
+        """The decisions about versions, the newest first."""
+        return self._read("/promotions?limit=200", answers.read_promotions)
+
+    def evaluation(self, version: str) -> answers.Evaluation:
+        """The report of one version; a REFUSED problem when there is no such version."""
+        path = f"/models/{quote(version, safe='')}/evaluation"
+        return self._read(path, answers.read_evaluation, REPORT_SECONDS)
+
+    def batches(self) -> tuple[answers.Batch, ...]:
+        """The requests to the data source, the newest first."""
+        return self._read("/batches", answers.read_batches)
+
+    def distribution(self, column: str) -> answers.Distribution:
+        """How a column is distributed in each batch of the source."""
+        path = f"/batches/distribution?column={quote(column, safe='')}"
+        return self._read(path, answers.read_distribution, REPORT_SECONDS)
+
+    def quarantine(self) -> answers.Quarantine:
+        """The rows set aside, the newest first: a thousand of them at most."""
+        return self._read("/quarantine?limit=1000", answers.read_quarantine)
+
+    def state(self) -> answers.State:
+        """The whole pipeline, as far as the API knows it now."""
+        return self._read("/state", answers.read_state, REPORT_SECONDS)
+
+    def predict(self, record: Mapping[str, int | str], model: str | None) -> answers.Prediction:
         """The prediction for one record by the named model (None: the API's own choice)."""
         body = dict(record) if model is None else {**record, "model": model}
         call = "POST /predict"
         answer = self._send("POST", "/predict", PREDICT_SECONDS, body)
-        return self._understand(call, _prediction, answer)
+        return self._understand(call, answers.read_prediction, answer)
 
-    def _read[T](self, path: str, parse: Callable[[Any], T]) -> T:
-        return self._understand(f"GET {path}", parse, self._send("GET", path, READ_SECONDS))
+    def predict_all(self, records: Sequence[Mapping[str, int | str]]) -> tuple[answers.Prediction, ...]:
+        """The predictions for 1 to 10,000 records, in their order and all of one version."""
+        answer = self._send("POST", "/predict/batch", BATCH_SECONDS, {"records": records})
+        return self._understand(
+            "POST /predict/batch", lambda body: answers.read_predictions(body, len(records)), answer
+        )
 
-    def _send(self, method: str, path: str, seconds: float, body: object = None) -> httpx.Response:
+    def feedback(self, prediction_id: str, cover_type: int) -> None:
+        """Tell the true class of what was predicted; a later word replaces an earlier one."""
+        body = {"prediction_id": prediction_id, "cover_type": cover_type}
+        self._send("POST", "/feedback", PREDICT_SECONDS, body, httpx.codes.NO_CONTENT)
+
+    def _read[T](self, path: str, parse: Callable[[Any], T], seconds: float | None = None) -> T:
+        answer = self._send("GET", path, READ_SECONDS if seconds is None else seconds)
+        return self._understand(f"GET {path}", parse, answer)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        seconds: float,
+        body: object = None,
+        expected: httpx.codes = httpx.codes.OK,
+    ) -> httpx.Response:
         call = f"{method} {path}"
         timeout = httpx.Timeout(seconds, connect=min(2.0, seconds))
         try:
@@ -132,7 +152,7 @@ class ModelApi:
             raise ApiError(Problem(Kind.NONSENSE, call, self.url, str(error)[:LONGEST_DETAIL])) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ApiError(Problem(Kind.UNREACHABLE, call, self.url)) from error
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != expected:
             raise ApiError(_refusal(answer, call, self.url))
         return answer
 
@@ -152,7 +172,7 @@ def from_environment() -> ModelApi:
 
 
 def _refusal(answer: httpx.Response, call: str, url: str) -> Problem:
-    """The problem that an answer other than 200 stands for, with the API's reason."""
+    """The problem that an unexpected status stands for, with the API's reason."""
     try:
         body = answer.json()
     except ValueError:
@@ -165,7 +185,7 @@ def _refusal(answer: httpx.Response, call: str, url: str) -> Problem:
         reason = "; ".join(f"{name}: {message}" for name, message in fields.items())
     code = answer.status_code
     if code == httpx.codes.SERVICE_UNAVAILABLE:
-        kind = Kind.NOT_READY
+        kind = Kind.NOT_READY if answer.url.path in NEED_A_MODEL else Kind.AWAY
     elif answer.is_client_error:
         kind = Kind.REFUSED
     elif answer.is_server_error:
@@ -173,76 +193,4 @@ def _refusal(answer: httpx.Response, call: str, url: str) -> Problem:
     else:
         kind = Kind.NONSENSE
     detail = str(reason)[:LONGEST_DETAIL] or f"HTTP {code}"
-    return Problem(kind, call, url, detail, fields=fields)
-
-
-def _text(body: Mapping[str, Any], name: str) -> str:
-    value = body[name]
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        raise TypeError(f"{name} is {type(value).__name__}, expected text")
-    return str(value)
-
-
-def _numbers(body: object) -> dict[str, float]:
-    """Names and finite numbers; raises TypeError or ValueError on anything else."""
-    if not isinstance(body, dict):
-        raise TypeError(f"{type(body).__name__} where names with numbers were expected")
-    numbers = {str(name): float(value) for name, value in body.items()}
-    if not all(math.isfinite(value) for value in numbers.values()):
-        raise ValueError("a number that is not finite")
-    return numbers
-
-
-def _moment(value: object) -> datetime | None:
-    """A time with a zone from ISO 8601 text; None stays None."""
-    if value is None:
-        return None
-    moment = datetime.fromisoformat(str(value))
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _serving(body: Any) -> Serving:
-    return Serving(
-        _text(body, "name"),
-        _text(body, "version"),
-        _text(body, "run_id"),
-        _moment(body["loaded_at"]),
-        _numbers(body["metrics"]),
-    )
-
-
-def _version(body: Any) -> Version:
-    return Version(
-        _text(body, "name"),
-        _text(body, "version"),
-        _text(body, "stage"),
-        tuple(str(alias) for alias in body["aliases"]),
-        _numbers(body["metrics"]),
-        _moment(body["created"]),
-    )
-
-
-def _versions(body: Any) -> tuple[Version, ...]:
-    if not isinstance(body, list):
-        raise TypeError(f"{type(body).__name__} where a list of versions was expected")
-    return tuple(_version(item) for item in body)
-
-
-def _model_names(body: Any) -> tuple[str, ...]:
-    names = body["modelos_disponibles"]
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TypeError("modelos_disponibles is not a list of names")
-    return tuple(names)
-
-
-def _prediction(body: Any) -> Prediction:
-    label, probabilities = _text(body, "label"), _numbers(body["probabilities"])
-    if label not in probabilities or not all(0 <= value <= 1 for value in probabilities.values()):
-        raise ValueError("probabilities that do not fit the prediction")
-    return Prediction(
-        int(body["prediction"]),
-        label,
-        probabilities,
-        _text(body, "model_version"),
-        _text(body, "prediction_id"),
-    )
+    return Problem(kind, call, url, detail, fields=fields, status=code)

@@ -34,11 +34,20 @@ class Field:
 
 
 @dataclass(frozen=True)
+class CoverClass:
+    """One class: its number, its name as the API has it, and a complete record that is of it."""
+
+    number: int
+    label: str
+    example: Mapping[str, int | str]
+
+
+@dataclass(frozen=True)
 class Form:
-    """The fields in the schema's order and complete records to try."""
+    """The fields in the schema's order, and the classes; none where the API does not list them."""
 
     fields: tuple[Field, ...]
-    examples: tuple[Mapping[str, int | str], ...]
+    classes: tuple[CoverClass, ...]
 
     def groups(self) -> list[tuple[str, list[Field]]]:
         """Fields by group, in the order of the page; groups without a field are left out."""
@@ -68,8 +77,12 @@ def read_schema(body: Any) -> Form:
     if not fields:
         raise ValueError("a schema without fields")
     names = {field.name for field in fields}
-    examples = tuple(example for example in body.get("examples", ()) if set(example) == names)
-    return Form(fields, examples)
+    classes = tuple(
+        CoverClass(int(item["class"]), str(item["label"]), item["example"])
+        for item in body.get("classes", ())
+        if set(item["example"]) == names
+    )
+    return Form(fields, classes)
 
 
 def _field(name: str, rules: Any) -> Field:

@@ -3,10 +3,13 @@
 # Streamlit's decorators are Any where the checks run.
 # mypy: disallow-untyped-decorators=False
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import altair
+import pandas as pd
 import streamlit as st
 
 import lookups
@@ -31,10 +34,29 @@ def show_problem(t: Texts, problem: Problem) -> None:
         detail=plain(problem.detail.rstrip(".")),
         seconds=f"{problem.seconds:g}",
     )
-    if problem.kind is Kind.NOT_READY:
+    if problem.kind in {Kind.NOT_READY, Kind.AWAY}:
         st.warning(words, icon=":material/hourglass_empty:")
     else:
         st.error(words, icon=":material/cloud_off:")
+
+
+def show_part(t: Texts, problem: Problem) -> None:
+    """The problem of one part of a page, in a word where the frame says already what is wrong."""
+    frame = lookups.serving()
+    if isinstance(frame, Problem) and (frame.kind, frame.detail) == (problem.kind, problem.detail):
+        st.markdown(t("not_known"))
+    else:
+        show_problem(t, problem)
+
+
+@st.fragment(run_every=lookups.LOOK_EVERY)
+def redraw_when_new(ask: Callable[[], object], drawn: object) -> None:
+    """Look every few seconds whether `ask` gives another answer than what was drawn; then draw the page anew.
+
+    Meanwhile nothing on the page moves: charts keep still and what is open stays open.
+    """
+    if ask() != drawn:
+        st.rerun()
 
 
 def wait_for[T](t: Texts, problem: Problem, ask: Callable[[], T | Problem], *, quiet: bool = False) -> None:
@@ -53,6 +75,44 @@ def _retry(t: Texts, ask: Callable[[], object]) -> None:
         st.rerun()
     if not isinstance(ask(), Problem):
         st.rerun()
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a chart: its name, its length as a share (0..1) of all, and the words at its end."""
+
+    name: str
+    share: float
+    words: str
+
+
+def bars(bars: Sequence[Bar], chosen: str | None, title: str, unit: str, alt: str) -> None:
+    """Bars from top to bottom, told apart by their names; the chosen one in the theme's colour."""
+    dark = st.context.theme.type == "dark"
+    ink = "#E7ECE5" if dark else "#1D2721"
+    likely, others = ("#5BB589", "#59665E") if dark else ("#2E6B4A", "#B9B6A6")
+    frame = pd.DataFrame(
+        {
+            "name": [bar.name for bar in bars],
+            "share": [bar.share for bar in bars],
+            "words": [bar.words for bar in bars],
+            "colour": [likely if chosen in {None, bar.name} else others for bar in bars],
+        }
+    )
+    longest = max(frame["share"].max(), 0.01)
+    base = altair.Chart(frame).encode(
+        y=altair.Y(
+            "name:N",
+            sort=list(frame["name"]),
+            title=None,
+            axis=altair.Axis(labelLimit=170, labelColor=ink, labelFontSize=13, ticks=False, domain=False),
+        ),
+        x=altair.X("share:Q", title=None, axis=None, scale=altair.Scale(domain=[0, longest * 1.35])),
+        tooltip=[altair.Tooltip("name:N", title=title), altair.Tooltip("words:N", title=unit)],
+    )
+    drawn = base.mark_bar(cornerRadiusEnd=4, height=16).encode(color=altair.Color("colour:N", scale=None))
+    words = base.mark_text(align="left", dx=6, color=ink, fontSize=13).encode(text="words:N")
+    st.altair_chart((drawn + words).properties(height=32 * len(frame)), width="stretch", alt=alt)
 
 
 def status() -> object:

@@ -186,8 +186,8 @@ def _add_state(app: FastAPI, registry: Registry, holder: ModelHolder, recorder: 
 
     @app.get("/schema", tags=["state"])
     def schema() -> dict[str, Any]:
-        """Give the JSON schema of one record: ranges, categories, units and an example."""
-        return contract.record_schema()
+        """Give the JSON schema of one record: ranges, categories, units, and an example of each class."""
+        return contract.record_schema() | {"classes": schemas.CLASSES}
 
 
 def _add_predictions(

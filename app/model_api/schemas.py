@@ -79,12 +79,18 @@ _ROWS = {
     6: (3416, 290, 14, 95, 22, 5177, 179, 237, 198, 3870, "Commanche", "C8771"),
 }
 # fmt: on
-EXAMPLES: dict[str, Example] = {
-    contract.CLASSES[code]: {
-        "summary": f"A cell that is {contract.CLASSES[code]}",
-        "value": dict(zip(contract.FEATURES, row, strict=True)),
+# What /schema adds to the contract: each class by its number and name, with a record that is of it.
+CLASSES: list[dict[str, Any]] = [
+    {
+        "class": code,
+        "label": contract.CLASSES[code],
+        "example": dict(zip(contract.FEATURES, row, strict=True)),
     }
     for code, row in _ROWS.items()
+]
+EXAMPLES: dict[str, Example] = {
+    item["label"]: {"summary": f"A cell that is {item['label']}", "value": item["example"]}
+    for item in CLASSES
 }
 
 

@@ -81,6 +81,9 @@ def test_listar_modelos_is_empty_before_the_first_model(empty_client: TestClient
 
 def test_schema_is_the_contract_and_so_is_what_predict_takes(client: TestClient) -> None:
     published = client.get("/schema").json()
+    classes = published.pop("classes")
+    assert {item["class"]: item["label"] for item in classes} == contract.CLASSES
+    assert contract.all_valid([item["example"] for item in classes])
     assert published == contract.record_schema()
     accepted = schemas.Observation.model_json_schema()
     assert list(accepted["properties"]) == list(contract.FEATURES) == accepted["required"]

@@ -34,7 +34,9 @@ VARIABLES = {
 ORDER = (
     "test_end_to_end",
     "test_ten_batches",
+    "test_views",
     "test_model_api",
+    "test_page",
     "test_security",
     "test_ingest_faults",
     "test_upkeep",
@@ -193,8 +195,8 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture
-def browser_page() -> Iterator[Any]:
-    """A page of Debian's Chromium, headless."""
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, headless."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -207,7 +209,13 @@ def browser_page() -> Iterator[Any]:
                 "--disable-component-update",
             ],
         )
-        page = browser.new_page(locale="en-GB", viewport={"width": 1280, "height": 1000})
-        page.set_default_timeout(60_000)
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def browser_page(browser: Any) -> Any:
+    """A page of that browser, in English."""
+    page = browser.new_page(locale="en-GB", viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(60_000)
+    return page

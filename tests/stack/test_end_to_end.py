@@ -230,47 +230,6 @@ def test_predictions_over_http_are_right_and_labelled(stack: Stack) -> None:
     }
 
 
-def test_a_person_predicts_in_the_browser(stack: Stack, browser_page: object) -> None:
-    from playwright.sync_api import expect
-
-    api, page = stack.url("model-api"), browser_page
-    example = httpx.get(f"{api}/schema", timeout=30).raise_for_status().json()["examples"][0]
-    answer = httpx.post(f"{api}/predict", json=example, timeout=30).raise_for_status().json()
-
-    page.goto(f"{stack.url('ui')}/?lang=en")
-    page.get_by_role("button", name="Predict", exact=True).click()
-    page.get_by_text("fields need your attention").wait_for()  # nothing is filled in yet
-
-    page.get_by_role("button", name="Fill with an example").click()
-    expect(page.get_by_label("Elevation (m)", exact=True)).to_have_value(str(example["Elevation"]))
-    page.get_by_role("button", name="Predict", exact=True).click()
-    expect(page.locator(".st-key-cover")).to_contain_text(answer["label"])
-    expect(page.locator(".st-key-result")).to_contain_text("Version 2")
-    ARTEFACTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=ARTEFACTS / "ui-prediction.png", full_page=True)
-
-    page.get_by_role("link", name="Models").click()
-    page.get_by_text("All versions").wait_for()
-    page.get_by_text("champion").first.wait_for()
-    page.screenshot(path=ARTEFACTS / "ui-models.png", full_page=True)
-
-
-def test_the_page_says_that_the_api_is_away_and_recovers_by_itself(
-    stack: Stack, browser_page: object
-) -> None:
-    page = browser_page
-    page.goto(f"{stack.url('ui')}/?lang=en")
-    page.get_by_role("button", name="Predict", exact=True).wait_for()
-    stack.docker("stop", f"{stack.name}-model-api")
-    try:
-        page.get_by_text("does not answer").first.wait_for()
-        page.screenshot(path=ARTEFACTS / "ui-api-away.png", full_page=True)
-    finally:
-        stack.docker("start", f"{stack.name}-model-api")
-    page.locator(".st-key-trouble").wait_for(state="detached")
-    page.get_by_text("version 2").first.wait_for()
-
-
 def test_a_person_sees_the_connection_and_the_run_in_airflow(stack: Stack, browser_page: object) -> None:
     page, base = browser_page, stack.url("airflow")
     page.goto(f"{base}/auth/login/")

@@ -5,6 +5,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from stub_reports import CLASSES, NAME, reports
+
 FEATURES: dict[str, tuple[int, int, str]] = {
     "Elevation": (1859, 3858, "m"),
     "Aspect": (0, 360, "degrees"),
@@ -26,7 +28,6 @@ EXAMPLE: dict[str, int | str] = {
     "Soil_Type": "C7745",
 }
 METRICS = {"test_accuracy": 0.9335, "test_precision": 0.912, "test_recall": 0.866, "test_f1": 0.888}
-NAME = "modelo_covertype_vf"
 
 
 def schema() -> dict[str, Any]:
@@ -37,7 +38,11 @@ def schema() -> dict[str, Any]:
     }
     properties["Wilderness_Area"] = {"type": "string", "enum": ["Cache", "Commanche", "Neota", "Rawah"]}
     properties["Soil_Type"] = {"type": "string", "enum": ["C2702", "C2703", "C4758", "C7745", "C8776"]}
-    return {"type": "object", "properties": properties, "required": list(properties), "examples": [EXAMPLE]}
+    classes = [
+        {"class": number, "label": label, "example": EXAMPLE | {"Elevation": 2500 + number}}
+        for number, label in enumerate(CLASSES)
+    ]
+    return {"type": "object", "properties": properties, "required": list(properties), "classes": classes}
 
 
 def version(number: int, stage: str, aliases: list[str]) -> dict[str, Any]:
@@ -62,45 +67,57 @@ def good_answers() -> dict[str, tuple[int, Any]]:
         "run_id": "0123456789abcdef",
         "loaded_at": "2026-11-23T10:07:00Z",
     }
-    probabilities = {
-        "Spruce/Fir": 0.02,
-        "Lodgepole Pine": 0.08,
-        "Ponderosa Pine": 0.0,
-        "Cottonwood/Willow": 0.0,
-        "Aspen": 0.87,
-        "Douglas-fir": 0.03,
-        "Krummholz": 0.0,
-    }
-    return {
+    return reports() | {
         "GET /schema": (200, schema()),
         "GET /model": (200, {**serving, "metrics": METRICS}),
         "GET /listar_modelos": (200, {"modelos_disponibles": [NAME]}),
         "GET /models": (
             200,
-            [version(3, "Production", ["champion"]), version(2, "Archived", []), version(1, "None", [])],
+            [
+                version(6, "None", ["challenger"]),
+                version(5, "None", []),
+                version(4, "None", []),
+                version(3, "Production", ["champion"]),
+                version(2, "Archived", ["previous"]),
+                version(1, "Archived", []),
+            ],
         ),
-        "POST /predict": (
-            200,
-            {
-                "prediction": 4,
-                "label": "Aspen",
-                "probabilities": probabilities,
-                "model_version": "3",
-                "prediction_id": "5f0c7d1e-6a51-4a53-9d41-0b8a54d4b5cd",
-            },
-        ),
+        "POST /predict": (200, prediction("5f0c7d1e-6a51-4a53-9d41-0b8a54d4b5cd")),
+        "POST /predict/batch": (200, predictions),
+        "POST /feedback": (204, b""),
+    }
+
+
+def prediction(prediction_id: str) -> dict[str, Any]:
+    """An answer of POST /predict."""
+    return {
+        "prediction": 4,
+        "label": "Aspen",
+        "probabilities": dict(zip(CLASSES, (0.02, 0.08, 0.0, 0.0, 0.87, 0.03, 0.0), strict=True)),
+        "model_version": "3",
+        "prediction_id": prediction_id,
+    }
+
+
+def predictions(body: dict[str, Any]) -> dict[str, Any]:
+    """The answer of POST /predict/batch: each id tells the record's elevation."""
+    return {
+        "predictions": [prediction(f"at-{record['Elevation']}") for record in body["records"]],
+        "model_version": "3",
     }
 
 
 class StubApi:
-    """Serves `answers` (call -> status and body) on 127.0.0.1 and keeps what was posted; use as a context.
+    """Serves `answers` (call -> status and body) on 127.0.0.1 and keeps what was asked; use as a context.
 
-    A body given as bytes is sent as it is. A call in `silent` is not answered before the stub ends.
+    A body given as bytes is sent as it is, one given as a function is what that makes of the body posted. A
+    call in `silent` is not answered before the stub ends.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.answers = good_answers()
         self.silent: set[str] = set()
+        self.asked: list[str] = []
         self.posted: list[dict[str, Any]] = []
         self._ended = threading.Event()
         stub = self
@@ -110,16 +127,19 @@ class StubApi:
                 self.answer()
 
             def do_POST(self) -> None:
-                stub.posted.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-                self.answer()
+                posted = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                stub.posted.append(posted)
+                self.answer(posted)
 
-            def answer(self) -> None:
+            def answer(self, posted: Any = None) -> None:
                 call = f"{self.command} {self.path}"
+                stub.asked.append(call)
                 if call in stub.silent:
                     stub._ended.wait()
                     self.close_connection = True
                     return
                 status, body = stub.answers.get(call, (404, {"detail": "Not Found"}))
+                body = body(posted) if callable(body) else body
                 content = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")

@@ -20,12 +20,16 @@ def test_good_answers_become_values(stub: StubApi) -> None:
     api = ModelApi(stub.url)
     assert api.serving().version == "3"
     assert api.model_names() == (NAME,)
-    assert [version.stage for version in api.versions()] == ["Production", "Archived", "None"]
+    assert {version.stage for version in api.versions()} == {"Production", "Archived", "None"}
     prediction = api.predict(EXAMPLE, NAME)
     assert (prediction.cover_type, prediction.label, prediction.model_version) == (4, "Aspen", "3")
     assert stub.posted == [{**EXAMPLE, "model": NAME}]
     api.predict(EXAMPLE, None)
     assert stub.posted[-1] == EXAMPLE
+    first, second = api.predict_all([EXAMPLE, EXAMPLE | {"Elevation": 3000}])
+    assert (first.prediction_id, second.prediction_id) == ("at-2596", "at-3000")
+    api.feedback(prediction.prediction_id, 4)
+    assert stub.posted[-1] == {"prediction_id": prediction.prediction_id, "cover_type": 4}
 
 
 def test_an_api_that_is_away(stub: StubApi) -> None:
@@ -55,6 +59,14 @@ def test_refusals_keep_the_reason(stub: StubApi, status: int, body: Any, kind: K
     stub.answers["POST /predict"] = (status, body)
     problem = problem_of(lambda: ModelApi(stub.url).predict(EXAMPLE, None))
     assert (problem.kind, problem.detail) == (kind, detail)
+
+
+def test_feedback_that_was_not_stored_is_a_problem(stub: StubApi) -> None:
+    stub.answers["POST /feedback"] = (404, {"detail": "There is no prediction 'x'"})
+    problem = problem_of(lambda: ModelApi(stub.url).feedback("x", 4))
+    assert (problem.kind, problem.status) == (Kind.REFUSED, 404)
+    stub.answers["POST /feedback"] = (200, {})
+    assert problem_of(lambda: ModelApi(stub.url).feedback("x", 4)).kind is Kind.NONSENSE
 
 
 def test_a_refused_value_is_named(stub: StubApi) -> None:

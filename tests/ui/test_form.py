@@ -26,6 +26,14 @@ def test_an_unknown_column_is_shown_too() -> None:
     assert (group, [field.name for field in fields]) == ("other", ["Snow_Depth"])
 
 
+def test_each_class_has_its_example_and_a_schema_without_them_is_still_a_form(form: Form) -> None:
+    assert [item.number for item in form.classes] == list(range(7))
+    assert all(check(form.fields, item.example) == {} for item in form.classes)
+    body = schema()
+    del body["classes"]
+    assert read_schema(body) == Form(form.fields, ())
+
+
 def test_an_example_has_no_fault_and_only_the_vertical_distance_may_be_negative(form: Form) -> None:
     assert check(form.fields, EXAMPLE) == {}
     negative = {name: -1 if isinstance(value, int) else value for name, value in EXAMPLE.items()}

@@ -6,6 +6,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 from stub_api import EXAMPLE, NAME, StubApi, good_answers
+from stub_reports import CLASSES
 
 import client
 
@@ -17,10 +18,15 @@ def press(app: AppTest, label: str) -> AppTest:
     return next(button for button in app.button if button.label == label).click().run()
 
 
+def fill(app: AppTest, number: int = 0) -> AppTest:
+    """Fill the form with the example of a class."""
+    return app.menu_button(key="example").click_index(number).run()
+
+
 def words(app: AppTest) -> str:
     """All that the page says."""
     assert not app.exception
-    kinds = (app.title, app.header, app.markdown, app.caption, app.error, app.warning, app.info)
+    kinds = (app.title, app.header, app.markdown, app.caption, app.error, app.warning, app.info, app.success)
     said = [str(element.value) for kind in kinds for element in kind]
     return "\n".join([*said, *(str(element.proto.body) for element in app.get("html"))])
 
@@ -62,8 +68,8 @@ def test_all_faults_are_told_at_once_and_nothing_is_asked(open_page: OpenPage, s
 
 
 def test_an_example_gives_a_prediction(open_page: OpenPage, stub: StubApi) -> None:
-    app = press(press(open_page(), "Fill with an example"), "Predict")
-    assert stub.posted == [{**EXAMPLE, "model": NAME}]
+    app = press(fill(open_page()), "Predict")
+    assert stub.posted == [{**EXAMPLE, "Elevation": 2500, "model": NAME}]
     said = words(app)
     assert "Aspen" in [header.value for header in app.header]
     assert "with a probability of 87.0%" in said
@@ -71,37 +77,80 @@ def test_an_example_gives_a_prediction(open_page: OpenPage, stub: StubApi) -> No
     assert len(app.get("vega_lite_chart")) == 1
 
 
+def test_there_is_an_example_of_each_class(open_page: OpenPage) -> None:
+    app = open_page()
+    assert app.menu_button(key="example").options == list(CLASSES)
+    assert fill(app, 6).number_input(key="field_Elevation").value == 2506
+
+
+def tell(app: AppTest, number: int, label: str = "Send") -> AppTest:
+    """Say what the true class was."""
+    app.selectbox(key="truth").set_value(number).run()
+    return press(app, label)
+
+
+def test_the_true_class_is_said_once_and_can_be_changed(open_page: OpenPage, stub: StubApi) -> None:
+    app = press(fill(open_page()), "Predict")
+    assert app.button(key="say").disabled
+    app = tell(app, 4)
+    assert stub.posted[-1] == {"prediction_id": "5f0c7d1e-6a51-4a53-9d41-0b8a54d4b5cd", "cover_type": 4}
+    assert "Noted: Aspen. The model was right." in words(app)
+    assert not [button for button in app.button if button.label == "Send"]
+    app = tell(press(app, "Change it"), 6)
+    assert stub.posted[-1]["cover_type"] == 6
+    assert "Noted: Krummholz. The model was wrong." in words(app)
+    # Another prediction is another question.
+    app = press(app, "Predict")
+    assert "Noted" not in words(app)
+    assert app.selectbox(key="truth").value is None
+
+
+def test_a_true_class_that_is_not_stored_is_told_and_sent_again(open_page: OpenPage, stub: StubApi) -> None:
+    app = press(fill(open_page()), "Predict")
+    stub.answers["POST /feedback"] = (404, {"detail": "There is no prediction 'x'"})
+    app = tell(app, 4)
+    assert "does not know this prediction any more" in words(app)
+    stub.answers["POST /feedback"] = (503, {"detail": "the database of predictions does not answer"})
+    app = press(app, "Send")
+    assert "Not stored: the database of predictions does not answer." in words(app)
+    assert app.selectbox(key="truth").value == 4
+    stub.answers["POST /feedback"] = (500, b"")
+    assert "**The model API failed on POST /feedback**" in words(press(app, "Send"))
+    stub.answers = good_answers()
+    assert "Noted: Aspen." in words(press(app, "Send"))
+
+
 def test_the_page_speaks_spanish_and_keeps_what_was_entered(open_page: OpenPage) -> None:
-    app = press(open_page("es"), "Rellenar con un ejemplo")
+    app = fill(open_page("es"))
     assert app.title[0].value == "¿Qué crece aquí?"
     app = press(app, "Predecir")
     assert "Álamo temblón" in [header.value for header in app.header]
     app.segmented_control(key="lang").set_value("en").run()
-    assert app.number_input(key="field_Elevation").value == EXAMPLE["Elevation"]
+    assert app.number_input(key="field_Elevation").value == 2500
     assert app.number_input(key="field_Elevation").label == "Elevation (m)"
 
 
 def test_clear_empties_the_form(open_page: OpenPage) -> None:
-    app = press(press(open_page(), "Fill with an example"), "Clear")
+    app = press(fill(open_page()), "Clear")
     assert {entry.value for entry in app.number_input} == {0}
     assert app.selectbox(key="field_Soil_Type").value is None
 
 
 def test_a_value_that_only_the_api_refuses_is_told_at_its_field(open_page: OpenPage, stub: StubApi) -> None:
     stub.answers["POST /predict"] = (422, {"detail": [{"loc": ["body", "Slope"], "msg": "too steep"}]})
-    app = press(press(open_page(), "Fill with an example"), "Predict")
+    app = press(fill(open_page()), "Predict")
     said = words(app)
     assert "Refused: too steep." in said
     assert "One field needs your attention." in said
 
 
 def test_an_api_that_goes_away_and_comes_back(open_page: OpenPage, stub: StubApi) -> None:
-    app = press(open_page(), "Fill with an example")
+    app = fill(open_page())
     stub.answers = dict.fromkeys(stub.answers, (500, {"detail": "out of memory"}))
     app = look_again(app)
     assert "**The model API failed on GET /model**: out of memory." in words(app)
     # What was typed is still there, and the button still says what is wrong.
-    assert app.number_input(key="field_Elevation").value == EXAMPLE["Elevation"]
+    assert app.number_input(key="field_Elevation").value == 2500
     assert "failed on POST /predict" in words(press(app, "Predict"))
     stub.answers = good_answers()
     app = look_again(app)
@@ -147,36 +196,3 @@ def test_without_a_model_the_form_is_there_and_the_reason_too(open_page: OpenPag
     assert "no Production version" in app.warning[0].value
     assert "No model is listed as available" in words(app)
     assert len(app.number_input) == 10
-
-
-@pytest.fixture
-def models(stub: StubApi) -> AppTest:
-    """The page Models without its frame, not yet run: AppTest cannot switch to a page that is a function."""
-    script = "from texts import texts_of\nfrom views import models\n\nmodels.show(texts_of('en'))\n"
-    return AppTest.from_string(script, default_timeout=30)
-
-
-def test_models_lists_every_version_and_the_one_serving(models: AppTest) -> None:
-    app = models.run()
-    assert [metric.value for metric in app.metric] == ["0.933", "0.912", "0.866", "0.888"]
-    said = words(app)
-    assert said.index("**Version 3**") < said.index("**Version 2**") < said.index("**Version 1**")
-    assert ":green-badge[Production]" in said
-    assert ":blue-badge[champion]" in said
-
-
-def test_models_without_the_registry_still_shows_what_serves(models: AppTest, stub: StubApi) -> None:
-    stub.answers["GET /models"] = (503, {"detail": "the model registry does not answer"})
-    app = models.run()
-    assert app.metric[0].value == "0.933"
-    assert "the model registry does not answer" in app.warning[0].value
-    stub.answers["GET /models"] = (200, b"<html>")
-    assert "makes no sense" in look_again(app).error[0].value
-    stub.answers["GET /models"] = (200, [])
-    assert "No version is registered yet" in words(look_again(app))
-
-
-def test_missing_metrics_are_unknown_and_never_zero(models: AppTest, stub: StubApi) -> None:
-    stub.answers["GET /model"] = (200, {**good_answers()["GET /model"][1], "metrics": {}})
-    app = models.run()
-    assert {metric.value for metric in app.metric} == {"unknown"}

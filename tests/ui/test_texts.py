@@ -30,6 +30,8 @@ def test_every_text_that_the_code_names_exists_and_no_other() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in sorted(FOLDER.parent.rglob("*.py")))
     named = {key for key in ALL["en"] if f'"{key}"' in source or f"'{key}'" in source}
     families = {"problem", "fault", "metrics", "groups", "units", "fields", "help", "classes", "about"}
+    families |= {"decision", "moved", "health", "run", "role", "advice"}
+    families |= {"file_problem", "row_fault"}
     assert {key for key in ALL["en"] if key.split(".")[0] not in families} <= named
     assert set(re.findall(r"""\bt\(\s*["']([\w.]+)["']""", source)) <= set(ALL["en"])
     assert {f"problem.{kind}" for kind in Kind} == {key for key in ALL["en"] if key.startswith("problem.")}

@@ -39,6 +39,31 @@ class Texts:
         sign = "\N{NO-BREAK SPACE}%" if self.language == "es" else "%"
         return self.decimal(share * 100, 1) + sign
 
+    def whole(self, number: int | None) -> str:
+        """A whole number with its thousands apart; the word for unknown when there is none."""
+        if number is None:
+            return self("unknown")
+        text = f"{number:,}"
+        return text.replace(",", ".") if self.language == "es" else text
+
+    def difference(self, number: float, digits: int) -> str:
+        """A number with its sign, also when it is positive."""
+        sign = "\N{MINUS SIGN}" if number < 0 else "+"
+        return sign + self.decimal(abs(number), digits)
+
+    def span(self, seconds: float) -> str:
+        """How long that is, in its two greatest units; both languages write them alike."""
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        days, hours = divmod(hours, 24)
+        if days:
+            text = f"{days} d {hours} h"
+        elif hours:
+            text = f"{hours} h {minutes} min"
+        else:
+            text = f"{minutes} min {rest} s" if minutes else f"{rest} s"
+        return text.replace(" ", "\N{NO-BREAK SPACE}")
+
     def moment(self, moment: datetime | None, zone: tzinfo) -> str:
         """Date and time in the reader's zone; the word for unknown when there is none."""
         return self("unknown") if moment is None else f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"

@@ -3,19 +3,28 @@
 import html
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
-import altair as alt
-import pandas as pd
+import httpx
 import streamlit as st
 
 import lookups
 import panels
-from client import ApiError, Kind, Prediction, Problem
-from form import Fault, Field, Form, Value, check
+from answers import Prediction
+from client import ApiError, Kind, Problem
+from form import CoverClass, Fault, Field, Form, Value, check
 from texts import Texts, plain
 
 COLUMNS = {"terrain": 3, "place": 2, "distances": 2, "light": 3, "other": 2}
 MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Said:
+    """The true class that a reader told of the last prediction, and what kept it from being stored."""
+
+    cover_type: int
+    problem: Problem | None
 
 
 @dataclass(frozen=True)
@@ -35,15 +44,21 @@ def show(t: Texts) -> None:
         form = known_form(t)
     if form is None:
         return
-    if form.examples:
-        st.button(
-            t("predict.example"), icon=":material/auto_fix_high:", on_click=fill, args=(form,), key="example"
+    if form.classes:
+        st.menu_button(
+            t("predict.example"),
+            form.classes,
+            format_func=lambda item: class_name(t, item.label),
+            icon=":material/auto_fix_high:",
+            help=t("predict.example_help"),
+            on_click=fill,
+            key="example",
         )
     left, right = st.columns([5, 3], gap="large")
     with left:
         draw_form(t, form)
     with right, st.container(border=True, key="result"):
-        draw_result(t)
+        draw_result(t, form)
 
 
 def known_form(t: Texts) -> Form | None:
@@ -151,7 +166,7 @@ def draw_models(t: Texts) -> None:
         )
 
 
-def draw_result(t: Texts) -> None:
+def draw_result(t: Texts, form: Form) -> None:
     """The answer to the last press of the button, or what is missing for one."""
     record = st.session_state.pop("pending", None)
     if record is not None:
@@ -173,11 +188,14 @@ def draw_result(t: Texts) -> None:
         panels.show_problem(t, answer.outcome)
     else:
         draw_prediction(t, answer.outcome, answer.at)
+        if form.classes:
+            st.divider()
+            draw_feedback(t, form.classes, answer.outcome)
 
 
 def draw_prediction(t: Texts, prediction: Prediction, at: datetime) -> None:
     """The class with its name, the probability of each class as bars, and what computed them."""
-    name = t.get(f"classes.{prediction.label}", plain(prediction.label))
+    name = class_name(t, prediction.label)
     st.caption(t("result.eyebrow"))
     with st.container(key="cover"):
         st.header(name, anchor=False)
@@ -196,39 +214,75 @@ def draw_prediction(t: Texts, prediction: Prediction, at: datetime) -> None:
 
 def draw_bars(t: Texts, prediction: Prediction) -> None:
     """One bar per class, the likeliest first; the predicted one in the theme's colour."""
-    dark = st.context.theme.type == "dark"
-    ink = "#E7ECE5" if dark else "#1D2721"
-    likely, others = ("#5BB589", "#59665E") if dark else ("#2E6B4A", "#B9B6A6")
-    rows = [
-        {
-            "kind": t.get(f"classes.{label}", label),
-            "share": share,
-            "text": t.percent(share),
-            "colour": likely if label == prediction.label else others,
-        }
-        for label, share in sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    ]
-    frame = pd.DataFrame(rows)
-    order = list(frame["kind"])
-    base = alt.Chart(frame).encode(
-        y=alt.Y(
-            "kind:N",
-            sort=order,
-            title=None,
-            axis=alt.Axis(labelLimit=170, labelColor=ink, labelFontSize=13, ticks=False, domain=False),
-        ),
-        x=alt.X("share:Q", title=None, axis=None, scale=alt.Scale(domain=[0, 1.22])),
-        tooltip=[
-            alt.Tooltip("kind:N", title=t("result.kind")),
-            alt.Tooltip("text:N", title=t("result.probability")),
-        ],
-    )
-    bars = base.mark_bar(cornerRadiusEnd=4, height=16).encode(color=alt.Color("colour:N", scale=None))
-    words = base.mark_text(align="left", dx=6, color=ink, fontSize=13).encode(text="text:N")
-    chart = (bars + words).properties(height=32 * len(rows))
-    told = ", ".join(f"{row['kind']} {row['text']}" for row in rows)
+    likeliest_first = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    bars = [panels.Bar(class_name(t, label), share, t.percent(share)) for label, share in likeliest_first]
+    told = ", ".join(f"{bar.name} {bar.words}" for bar in bars)
     st.caption(t("result.chart"))
-    st.altair_chart(chart, width="stretch", alt=t("result.chart_alt", bars=told))
+    panels.bars(
+        bars,
+        class_name(t, prediction.label),
+        t("result.kind"),
+        t("result.probability"),
+        t("result.chart_alt", bars=told),
+    )
+
+
+def draw_feedback(t: Texts, classes: tuple[CoverClass, ...], prediction: Prediction) -> None:
+    """A way to say what the true class was: once for each prediction, until the reader changes it."""
+    said: Said | None = st.session_state.get("said")
+    labels = {item.number: item.label for item in classes}
+    if said is not None and said.problem is None:
+        agrees = "feedback.agrees" if said.cover_type == prediction.cover_type else "feedback.differs"
+        st.success(t(agrees, name=class_name(t, labels[said.cover_type])), icon=":material/task_alt:")
+        st.button(
+            t("feedback.change"),
+            type="tertiary",
+            icon=":material/edit:",
+            on_click=partial(st.session_state.pop, "said"),
+            key="change",
+        )
+        return
+    st.selectbox(
+        t("feedback.question"),
+        list(labels),
+        index=None,
+        format_func=lambda number: class_name(t, labels[number]),
+        placeholder=t("predict.choose"),
+        help=t("feedback.help"),
+        key="truth",
+        persist_state="session",
+    )
+    st.button(
+        t("feedback.send"),
+        icon=":material/send:",
+        disabled=st.session_state["truth"] is None,
+        on_click=say,
+        args=(prediction.prediction_id,),
+        key="say",
+    )
+    if said is not None and said.problem is not None:
+        draw_feedback_problem(t, said.problem)
+
+
+def draw_feedback_problem(t: Texts, problem: Problem) -> None:
+    """Why the true class is not stored, and what to do."""
+    if problem.status == httpx.codes.NOT_FOUND:
+        st.warning(t("feedback.unknown"), icon=":material/search_off:")
+    elif problem.status == httpx.codes.SERVICE_UNAVAILABLE:
+        st.warning(t("feedback.away", detail=plain(problem.detail.rstrip("."))), icon=":material/cloud_off:")
+    else:
+        panels.show_problem(t, problem)
+
+
+def say(prediction_id: str) -> None:
+    """On the press of the button: send the chosen class."""
+    cover_type: int = st.session_state["truth"]
+    try:
+        lookups.api().feedback(prediction_id, cover_type)
+    except ApiError as error:
+        st.session_state["said"] = Said(cover_type, error.problem)
+    else:
+        st.session_state["said"] = Said(cover_type, None)
 
 
 def ask(record: dict[str, int | str]) -> Answer:
@@ -251,28 +305,36 @@ def submit(form: Form) -> None:
     """On the press of the button: check all entries; ask only when none is at fault."""
     entries = {field.name: entry_of(field.name) for field in form.fields}
     faults = check(form.fields, entries)
+    forget_answer()
     st.session_state["faults"] = faults
-    st.session_state["answer"] = None
     if not faults:
         st.session_state["pending"] = {name: value for name, value in entries.items() if value is not None}
 
 
-def fill(form: Form) -> None:
-    """Put the next of the schema's examples into the form."""
-    turn = st.session_state.get("examples_shown", 0)
-    st.session_state["examples_shown"] = turn + 1
-    for name, value in form.examples[turn % len(form.examples)].items():
+def fill() -> None:
+    """Put the example of the chosen class into the form."""
+    chosen: CoverClass = st.session_state["example"]
+    for name, value in chosen.example.items():
         st.session_state[key_of(name)] = value
-    st.session_state["faults"] = {}
-    st.session_state["answer"] = None
+    forget_answer()
 
 
 def clear(form: Form) -> None:
     """Every field as at the start: numbers 0, categories blank."""
     for field in form.fields:
         st.session_state[key_of(field.name)] = None if field.options else 0
+    forget_answer()
+
+
+def forget_answer() -> None:
+    """What was said of an earlier entry is over."""
     st.session_state["faults"] = {}
-    st.session_state["answer"] = None
+    st.session_state["answer"] = st.session_state["said"] = st.session_state["truth"] = None
+
+
+def class_name(t: Texts, label: str) -> str:
+    """What a class is called on the page."""
+    return t.get(f"classes.{label}", plain(label))
 
 
 def name_of(t: Texts, column: str) -> str:
