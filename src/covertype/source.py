@@ -4,10 +4,10 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
-import pandas as pd
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from covertype import contract
@@ -39,13 +39,14 @@ class SourceExhausted(Exception):
 class Batch:
     """One answer of the source.
 
-    `rows` is n x 13 in the contract's columns and types, the good ones alone; `sha256` the digest of the
-    payload in hex; `rows_bad` counts the bad ones and `refusals` describes them, the first 10,000 at most.
+    `rows` has the good ones alone, as they came: 13 texts each, in the contract's order. `sha256` is the digest
+    of the payload in hex; `rows_bad` counts the bad ones and `refusals` describes them, the first 10,000 at
+    most.
     """
 
     group_number: int
     batch_number: int
-    rows: pd.DataFrame
+    rows: Sequence[Sequence[str]]
     sha256: str
     rows_bad: int = 0
     refusals: tuple[contract.Refusal, ...] = ()
