@@ -41,7 +41,7 @@ class Dataset:
             if missing:
                 raise ValueError(f"{path} has no column {', '.join(missing)}")
             # One column at a time: reading all of them at once takes four times the memory for a moment.
-            self._columns = [_compact(file.read(columns=[name]).column(0)) for name in COLUMNS]
+            self._columns = [_compact(name, file.read(columns=[name]).column(0)) for name in COLUMNS]
         self.rows = len(self._columns[0])
         self._fraction = batch_fraction
         self._seed = seed
@@ -55,7 +55,7 @@ class Dataset:
         return range(self.rows * (batch - 1) // BATCHES, self.rows * batch // BATCHES)
 
     def sample(self, batch: int) -> bytes:
-        """Draw a fresh sample of `batch` without replacement, as JSON: rows of 13 strings, ordered as COLUMNS.
+        """Draw a fresh sample of `batch` without replacement, as JSON: rows of 13 strings, as COLUMNS.
 
         Written by column, without a Python object for each value: a whole tenth has 755,313.
         """
@@ -72,12 +72,12 @@ class Dataset:
         return random.Random(seed)  # noqa: S311 - it chooses rows, it guards nothing
 
 
-def _compact(column: pa.ChunkedArray) -> pa.Array:
-    """Keep numbers as int16, which holds every range of the data, and text as a dictionary of what JSON writes
-    between the quotes.
+def _compact(name: str, column: pa.ChunkedArray) -> pa.Array:
+    """Keep numbers as int16, which holds every range of the data, and text as a dictionary of what JSON
+    writes between the quotes; raise ValueError on a missing value.
     """
     if column.null_count:
-        raise ValueError(f"{column.null_count} values are missing")
+        raise ValueError(f"{name} has {column.null_count} missing values")
     if pa.types.is_integer(column.type):
         return column.cast(pa.int16()).combine_chunks()
     encoded = column.combine_chunks().dictionary_encode()

@@ -72,7 +72,11 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
         except AllBatchesServed as error:
             raise HTTPException(400, EXHAUSTED) from error
         # 75,000 strings of our own making: written out without checking each one against the model.
-        answer = b'{"group_number":%d,"batch_number":%d,"data":%b}' % (group_number, batch, dataset.sample(batch))
+        answer = b'{"group_number":%d,"batch_number":%d,"data":%b}' % (
+            group_number,
+            batch,
+            dataset.sample(batch),
+        )
         return Response(answer, media_type="application/json")
 
     @app.get("/restart_data_generation")

@@ -71,8 +71,8 @@ NUMERIC_FEATURES: tuple[str, ...] = tuple(RANGES)
 FEATURES: tuple[str, ...] = (*NUMERIC_FEATURES, *CATEGORIES)
 COLUMNS: tuple[str, ...] = (*FEATURES, TARGET)
 
-# Of each column, every text that a payload may have. Integers in canonical form only, so that one observation has
-# one text and thereby one key.
+# Of each column, every text that a payload may have. Integers in canonical form only, so that one
+# observation has one text and thereby one key.
 TEXTS: dict[str, frozenset[str]] = {
     **{name: frozenset(map(str, range(low, high + 1))) for name, (low, high, _, _) in RANGES.items()},
     **{name: frozenset(values) for name, values in CATEGORIES.items()},

@@ -14,7 +14,9 @@ def test_a_key_is_that_of_the_values_as_text() -> None:
 def test_one_row_in_five_tests_and_its_key_alone_decides(
     observations: pd.DataFrame, forest: pd.DataFrame
 ) -> None:
-    keys = [tables.row_key(row) for row in forest.head(20_000).astype("str").itertuples(index=False, name=None)]
+    keys = [
+        tables.row_key(row) for row in forest.head(20_000).astype("str").itertuples(index=False, name=None)
+    ]
     assert np.mean([prepare.is_test_row(key) for key in keys]) == pytest.approx(0.2, abs=0.01)
 
     trains, tests = prepare.split(observations)

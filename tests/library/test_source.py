@@ -177,6 +177,12 @@ def test_bad_rows_are_told_from_good_ones(rows: list[list[str]]) -> None:
     assert [(bad.position, len(bad.reasons)) for bad in batch.refusals] == [(7, 1), (20, 1)]
 
 
+def test_half_a_surrogate_pair_is_one_row_s_matter(rows: list[list[str]]) -> None:
+    sent = [[*rows[0][:-1], "\ud800"], *rows[1:]]
+    batch = source.parse_batch(payload(sent), 1)
+    assert (batch.rows, batch.rows_bad) == (rows[1:], 1)
+
+
 def test_of_endless_bad_rows_the_first_are_described_and_all_are_counted() -> None:
     batch = source.parse_batch(payload([1] * 100_000), 1)
     assert (len(batch.rows), batch.rows_bad, len(batch.refusals)) == (0, 100_000, 10_000)
