@@ -4,7 +4,6 @@ Figures are those of the real data set (UCI Covertype, 581,012 rows of 30 m x 30
 Forest, Colorado).
 """
 
-import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
@@ -71,6 +70,14 @@ TARGET = "Cover_Type"
 NUMERIC_FEATURES: tuple[str, ...] = tuple(RANGES)
 FEATURES: tuple[str, ...] = (*NUMERIC_FEATURES, *CATEGORIES)
 COLUMNS: tuple[str, ...] = (*FEATURES, TARGET)
+
+# Of each column, every text that a payload may have. Integers in canonical form only, so that one
+# observation has one text and thereby one key.
+TEXTS: dict[str, frozenset[str]] = {
+    **{name: frozenset(map(str, range(low, high + 1))) for name, (low, high, _, _) in RANGES.items()},
+    **{name: frozenset(values) for name, values in CATEGORIES.items()},
+    TARGET: frozenset(map(str, CLASSES)),
+}
 
 EXAMPLE: dict[str, int | str] = {
     "Elevation": 2596,
@@ -168,38 +175,30 @@ def as_typed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(types)
 
 
-def sort_out(rows: Sequence[object]) -> tuple[pd.DataFrame, list[int]]:
-    """The rows of a payload that keep the contract, typed (n x 13), and the positions of those that do not.
+def sort_out(rows: Sequence[Any]) -> tuple[Sequence[list[str]], list[int]]:
+    """The rows of a payload that keep the contract, each as it came, and the positions of those that do not.
 
-    Each distinct text of a column is judged once: a tenth of the data has 755,313 values, and fewer than
-    20,000 texts can be good.
+    Looked at column by column first, a quarter of the time that row by row takes: nearly always all are good.
     """
-    shaped: Sequence[int] = range(len(rows))
-    columns = _columns(rows)
-    if columns is None:
-        shaped = [position for position, row in enumerate(rows) if _is_shaped(row)]
-        columns = _columns([rows[position] for position in shaped]) or [()] * len(COLUMNS)
-    bad = set(range(len(rows))).difference(shaped)
-    values: dict[str, list[int | str | None]] = {}
-    for name, texts in zip(COLUMNS, columns, strict=True):
-        meaning = {text: _value(name, text) for text in set(texts)}
-        values[name] = [meaning[text] for text in texts]
-        if None in meaning.values():
-            bad.update(
-                position for position, value in zip(shaped, values[name], strict=True) if value is None
-            )
-    frame = pd.DataFrame(values, columns=list(COLUMNS))
-    if bad:
-        frame = frame.loc[[position not in bad for position in shaped]].reset_index(drop=True)
-    return as_typed(frame), sorted(bad)
+    if _all_good(rows):
+        return rows, []
+    good, bad = [], []
+    for position, row in enumerate(rows):
+        if _is_shaped(row) and all(value in TEXTS[name] for name, value in zip(COLUMNS, row, strict=True)):
+            good.append(row)
+        else:
+            bad.append(position)
+    return good, bad
 
 
-def _columns(rows: Sequence[Any]) -> list[tuple[str, ...]] | None:
-    """The rows turned into 13 columns of text, or None when they cannot be."""
-    if not rows or {type(row) for row in rows} != {list} or {len(row) for row in rows} != {len(COLUMNS)}:
-        return None
-    columns = list(zip(*rows, strict=True))
-    return columns if all(set(map(type, column)) == {str} for column in columns) else None
+def _all_good(rows: Sequence[Any]) -> bool:
+    if set(map(type, rows)) != {list} or set(map(len, rows)) != {len(COLUMNS)}:
+        return False
+    columns = zip(*rows, strict=True)
+    try:
+        return all(TEXTS[name].issuperset(column) for name, column in zip(COLUMNS, columns, strict=True))
+    except TypeError:  # a list or an object where a text should be
+        return False
 
 
 def refusal(position: int, row: object) -> Refusal:
@@ -209,7 +208,7 @@ def refusal(position: int, row: object) -> Refusal:
         reasons = tuple(
             f"{name} = {_short.repr(value)}, expected {_rule(name)}"
             for name, value in zip(COLUMNS, row, strict=True)
-            if not isinstance(value, str) or _value(name, value) is None
+            if not isinstance(value, str) or value not in TEXTS[name]
         )
     else:
         reasons = (f"not a list of {len(COLUMNS)} strings",)
@@ -218,16 +217,6 @@ def refusal(position: int, row: object) -> Refusal:
 
 def _is_shaped(row: object) -> bool:
     return isinstance(row, list) and len(row) == len(COLUMNS) and all(isinstance(one, str) for one in row)
-
-
-def _value(name: str, text: str) -> int | str | None:
-    if name in CATEGORIES:
-        return text if text in CATEGORIES[name] else None
-    # Canonical integers only, so that one observation has one text and thereby one key.
-    if _INTEGER.fullmatch(text) is None:
-        return None
-    low, high = _limits(name)
-    return value if low <= (value := int(text)) <= high else None
 
 
 def _rule(name: str) -> str:
@@ -242,7 +231,6 @@ def _limits(name: str) -> tuple[int, int]:
 
 
 _features = itemgetter(*FEATURES)
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,8}", re.ASCII)
 
 # Whatever a row is, nested or huge, its description has at most a few hundred characters.
 _short = reprlib.Repr(maxlevel=3, maxlist=20, maxdict=5, maxstring=60, maxlong=40, maxother=40)

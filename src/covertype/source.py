@@ -4,10 +4,12 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
-import pandas as pd
+from pydantic_core import from_json
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from covertype import contract
@@ -39,13 +41,14 @@ class SourceExhausted(Exception):
 class Batch:
     """One answer of the source.
 
-    `rows` is n x 13 in the contract's columns and types, the good ones alone; `sha256` the digest of the
-    payload in hex; `rows_bad` counts the bad ones and `refusals` describes them, the first 10,000 at most.
+    `rows` has the good ones alone, as they came: 13 texts each, in the contract's order. `sha256` is the
+    digest of the payload in hex; `rows_bad` counts the bad ones and `refusals` describes them, the first
+    10,000 at most.
     """
 
     group_number: int
     batch_number: int
-    rows: pd.DataFrame
+    rows: Sequence[Sequence[str]]
     sha256: str
     rows_bad: int = 0
     refusals: tuple[contract.Refusal, ...] = ()
@@ -109,7 +112,7 @@ def parse_batch(payload: bytes, group_number: int) -> Batch:
     Raises SourceUnavailable when the payload is broken JSON, SourceError when it is no batch.
     """
     try:
-        answer = json.loads(payload)
+        answer = _parsed(payload)
     except ValueError as error:
         raise SourceUnavailable(f"The source's answer is not JSON: {error}") from error
     except RecursionError as error:
@@ -128,6 +131,15 @@ def parse_batch(payload: bytes, group_number: int) -> Batch:
     refusals = tuple(contract.refusal(position, data[position]) for position in bad[:_DESCRIBED])
     digest = hashlib.sha256(payload).hexdigest()
     return Batch(group_number, batch_number, rows, digest, len(bad), refusals)
+
+
+def _parsed(payload: bytes) -> Any:
+    """What a payload says: the same texts are the same object, which is read and judged in half the time."""
+    try:
+        return from_json(payload)
+    except ValueError:
+        # It refuses what the standard library takes, as half a surrogate pair, which is one row's matter.
+        return json.loads(payload)
 
 
 def _request(client: httpx.Client, settings: Settings) -> bytes:

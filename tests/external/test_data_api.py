@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
@@ -219,6 +220,23 @@ def test_a_file_without_a_column_is_refused(data_file: Path, settings: Settings,
     lame = tmp_path / "lame.parquet"
     pq.write_table(pq.read_table(data_file).drop_columns(["Soil_Type"]), lame)
     with pytest.raises(ValueError, match="Soil_Type"):
+        create_app(settings.model_copy(update={"data_file": lame}))
+
+
+def test_any_text_stays_what_it_is(data_file: Path, settings: Settings, tmp_path: Path) -> None:
+    text, other = 'a "b"\\ñ\n, "],["', tmp_path / "other.parquet"
+    table = pq.read_table(data_file)
+    position = table.column_names.index("Soil_Type")
+    pq.write_table(table.set_column(position, "Soil_Type", pa.array([text] * len(table))), other)
+    client = TestClient(create_app(settings.model_copy(update={"data_file": other})))
+    assert {row[11] for row in client.get("/data", params={"group_number": 1}).json()["data"]} == {text}
+
+
+def test_a_file_with_a_missing_value_is_refused(data_file: Path, settings: Settings, tmp_path: Path) -> None:
+    lame, table = tmp_path / "lame.parquet", pq.read_table(data_file)
+    position = table.column_names.index("Slope")
+    pq.write_table(table.set_column(position, "Slope", pa.array([None, *[7] * (len(table) - 1)])), lame)
+    with pytest.raises(ValueError, match="Slope has 1 missing values"):
         create_app(settings.model_copy(update={"data_file": lame}))
 
 

@@ -27,7 +27,7 @@ def observations(forest: pd.DataFrame) -> pd.DataFrame:
     rows.insert(
         0,
         "row_key",
-        [tables.row_key(row) for row in rows[list(contract.COLUMNS)].itertuples(index=False, name=None)],
+        [tables.row_key(row) for row in rows[list(contract.COLUMNS)].astype("str").to_numpy().tolist()],
     )
     rows.insert(1, "batch_id", [1] * 500 + [2] * 400)
     rows.insert(2, "batch", rows["batch_id"])

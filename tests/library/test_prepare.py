@@ -7,15 +7,16 @@ from covertype import contract, prepare, tables, terrain
 
 def test_a_key_is_that_of_the_values_as_text() -> None:
     # Stored keys decide for ever who tests: this digest may never change.
-    values = (*contract.EXAMPLE.values(), 4)
-    assert tables.row_key(values).hex() == "012dee1cde8233afa76e8a25294dc1d6e63378b124a293515754904b1cf88cc2"
-    assert tables.row_key(tuple(map(str, values))) == tables.row_key(values)
+    texts = tuple(map(str, (*contract.EXAMPLE.values(), 4)))
+    assert tables.row_key(texts).hex() == "012dee1cde8233afa76e8a25294dc1d6e63378b124a293515754904b1cf88cc2"
 
 
 def test_one_row_in_five_tests_and_its_key_alone_decides(
     observations: pd.DataFrame, forest: pd.DataFrame
 ) -> None:
-    keys = [tables.row_key(row) for row in forest.head(20_000).itertuples(index=False, name=None)]
+    keys = [
+        tables.row_key(row) for row in forest.head(20_000).astype("str").itertuples(index=False, name=None)
+    ]
     assert np.mean([prepare.is_test_row(key) for key in keys]) == pytest.approx(0.2, abs=0.01)
 
     trains, tests = prepare.split(observations)

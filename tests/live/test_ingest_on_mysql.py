@@ -33,9 +33,13 @@ def db() -> Iterator[tables.MySQL]:
         yield connection
 
 
+def texts(rows: pd.DataFrame) -> list[list[str]]:
+    return rows[COLUMNS].astype("str").to_numpy().tolist()
+
+
 def batch(rows: pd.DataFrame, bad: int = 0) -> source.Batch:
     refusals = tuple(contract.refusal(position, ["x"]) for position in range(bad))
-    return source.Batch(1, 1, rows[COLUMNS].reset_index(drop=True), "0" * 64, bad, refusals)
+    return source.Batch(1, 1, texts(rows), "0" * 64, bad, refusals)
 
 
 def count(connection: tables.MySQL, table: str) -> object:
@@ -92,7 +96,7 @@ def test_in_any_order_with_repeats_and_kills_each_row_is_there_once(
 ) -> None:
     """Rows come in any order and again, runs are repeated, connections are lost; then the task is retried."""
     pool = FOREST.sample(30, random_state=5)
-    keys = [tables.row_key(values) for values in pool[COLUMNS].itertuples(index=False, name=None)]
+    keys = list(map(tables.row_key, texts(pool)))
     acknowledged: dict[str, tables.Receipt] = {}
     first_brought_by: dict[bytes, int] = {}
     with emptied() as db, mock.patch.object(tables, "_ROWS_A_STATEMENT", 7):

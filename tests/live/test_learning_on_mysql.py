@@ -73,8 +73,12 @@ def settings() -> Iterator[Settings]:
         client.delete_experiment(experiment.experiment_id)
 
 
+def texts(rows: pd.DataFrame) -> list[list[str]]:
+    return rows[COLUMNS].astype("str").to_numpy().tolist()
+
+
 def batch(rows: pd.DataFrame, number: int = 1) -> source.Batch:
-    return source.Batch(1, number, rows[COLUMNS].reset_index(drop=True), "0" * 64)
+    return source.Batch(1, number, texts(rows), "0" * 64)
 
 
 def count(connection: tables.MySQL, table: str = "raw_observations") -> object:
@@ -120,7 +124,7 @@ def test_what_comes_back_is_what_went_in(db: tables.MySQL) -> None:
         stored[COLUMNS].sort_values(COLUMNS, ignore_index=True), rows.sort_values(COLUMNS, ignore_index=True)
     )
     assert set(stored["batch_id"]) == {receipt.batch_id}
-    keys = [tables.row_key(values) for values in stored[COLUMNS].itertuples(index=False, name=None)]
+    keys = list(map(tables.row_key, texts(stored)))
     assert stored["row_key"].tolist() == keys == sorted(keys)
 
 
@@ -136,11 +140,23 @@ def test_a_tenth_of_all_data_is_stored_as_a_whole(db: tables.MySQL) -> None:
     assert len(tables.load_observations(db, tables.last_line(db))) == count(db) == len(rows.drop_duplicates())
 
 
-def test_a_row_that_does_not_fit_stores_nothing(db: tables.MySQL) -> None:
-    bad = batch(FOREST.head(2000))
-    bad.rows.loc[1999, "Wilderness_Area"] = "x" * 17
-    with pytest.raises(pymysql.err.DataError):
-        tables.store_batch(db, bad, "run 1")
+@pytest.mark.parametrize(
+    ("column", "value", "error"),
+    [
+        ("Slope", "x", pymysql.err.DataError),
+        ("Slope", "", pymysql.err.DataError),
+        ("Wilderness_Area", "x" * 17, ValueError),
+        ("Wilderness_Area", "ñ" * 9, ValueError),
+        ("Slope", "123", ValueError),
+    ],
+)
+def test_a_row_that_does_not_fit_stores_nothing(
+    db: tables.MySQL, column: str, value: str, error: type[Exception]
+) -> None:
+    rows = texts(FOREST.head(2000))
+    rows[1999][COLUMNS.index(column)] = value
+    with pytest.raises(error):
+        tables.store_batch(db, source.Batch(1, 1, rows, "0" * 64), "run 1")
     assert (count(db), count(db, "raw_batches")) == (0, 0)
     assert tables.store_batch(db, batch(FOREST.head(2000)), "run 1").rows_new == 2000
 
