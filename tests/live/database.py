@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from covertype import tables
+import pandas as pd
+
+from covertype import contract, tables
 
 SCHEMA = os.environ["LIVE_MYSQL_SCHEMA"]
 
@@ -37,3 +39,8 @@ def emptied() -> Iterator[tables.MySQL]:
     with closing(connect()) as connection:
         empty(connection)
         yield connection
+
+
+def texts(rows: pd.DataFrame) -> list[list[str]]:
+    """Rows as the source gives them: 13 texts each."""
+    return rows[list(contract.COLUMNS)].astype("str").to_numpy().tolist()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from covertype import contract, source, steps, tables
 from covertype.settings import Settings
 
-from .database import ask, connect, emptied
+from .database import ask, connect, emptied, texts
 
 FOREST = contract.as_typed(
     pd.read_parquet(Path(__file__).parents[2] / "external" / "data" / "covertype.parquet").head(5_000)
@@ -31,10 +31,6 @@ def db() -> Iterator[tables.MySQL]:
     """A connection to the tables, which are empty."""
     with emptied() as connection:
         yield connection
-
-
-def texts(rows: pd.DataFrame) -> list[list[str]]:
-    return rows[COLUMNS].astype("str").to_numpy().tolist()
 
 
 def batch(rows: pd.DataFrame, bad: int = 0) -> source.Batch:

@@ -26,7 +26,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from covertype import artifact, contract, registry, snapshot, source, steps, tables
 from covertype.settings import Policy, Settings
 
-from .database import SCHEMA, ask, connect, emptied
+from .database import SCHEMA, ask, connect, emptied, texts
 
 PROJECT = Path(__file__).parents[2]
 FOREST = contract.as_typed(pd.read_parquet(PROJECT / "external" / "data" / "covertype.parquet"))
@@ -71,10 +71,6 @@ def settings() -> Iterator[Settings]:
         client.delete_registered_model(model.name)
     if (experiment := client.get_experiment_by_name(name)) is not None:
         client.delete_experiment(experiment.experiment_id)
-
-
-def texts(rows: pd.DataFrame) -> list[list[str]]:
-    return rows[COLUMNS].astype("str").to_numpy().tolist()
 
 
 def batch(rows: pd.DataFrame, number: int = 1) -> source.Batch:

@@ -14,7 +14,7 @@ import pytest
 
 from covertype import contract, questions, source, tables, trace, upkeep
 
-from .database import ask, connect, emptied
+from .database import ask, connect, emptied, texts
 
 PROJECT = Path(__file__).parents[2]
 FOREST = contract.as_typed(pd.read_parquet(PROJECT / "external" / "data" / "covertype.parquet"))
@@ -32,7 +32,7 @@ def db() -> Iterator[tables.MySQL]:
 
 def batch(rows: pd.DataFrame, number: int, bad: int = 0) -> source.Batch:
     refusals = tuple(contract.refusal(position, ["x"]) for position in range(bad))
-    return source.Batch(1, number, rows[COLUMNS].reset_index(drop=True), "0" * 64, bad, refusals)
+    return source.Batch(1, number, texts(rows), "0" * 64, bad, refusals)
 
 
 def test_empty_tables_and_one_that_was_never_made_have_empty_answers(db: tables.MySQL) -> None:
