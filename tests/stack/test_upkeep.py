@@ -26,7 +26,7 @@ def test_the_upkeep_runs_and_keeps_what_is_young(stack: Stack) -> None:
         )
         tasks = airflow.get(f"{path}/taskInstances").raise_for_status().json()["task_instances"]
         assert {task["task_id"]: task["state"] for task in tasks} == dict.fromkeys(
-            ("prune_answers", "prune_history", "prune_logs", "prune_mlflow"), "success"
+            ("prune_answers", "prune_history", "prune_logs", "prune_mlflow", "prune_traces"), "success"
         )
         assert airflow.get("/dags/DAG_p2/dagRuns").raise_for_status().json()["total_entries"] == learning
     assert versions(stack) == before
