@@ -14,6 +14,8 @@ from .conftest import PROJECT, Stack
 # What is expected may take as long as on a machine that does much else.
 expect.set_options(timeout=60_000)
 
+# Streamlit dims for a moment what it is about to draw anew; axe-core shall judge what is there to be read.
+UNDIMMED = "[data-stale] { opacity: 1 !important; transition: none !important; }"
 SCREENSHOTS = PROJECT / "build" / "screenshots"
 AXE = PROJECT / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 LOCALES = {"en": "en-GB", "es": "es-CO"}
@@ -71,6 +73,7 @@ def picture(page: Any, name: str) -> None:
 
 def barriers(page: Any) -> list[str]:
     """What axe-core calls serious or critical, each with where it is and why."""
+    page.add_style_tag(content=UNDIMMED)
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run(document)")
     assert found["passes"], "axe-core has judged nothing"

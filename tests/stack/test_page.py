@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from . import page as tools
-from .conftest import PROJECT, Stack, wait_until
+from .conftest import PROJECT, Stack
 from .page import LOOKS, PAGES, bring, choose_example, elevation, opened, press, settle, words
 
 LANGUAGES = ("en", "es")
@@ -278,11 +278,8 @@ def test_a_page_with_a_password(stack: Stack, browser: Any) -> None:
             expect(page.get_by_text(said["wrong"])).to_be_visible()
             page.get_by_label(said["password"], exact=True).fill(password)
             press(page, said["open"])
-            wait_until(
-                lambda: page.locator("h1").inner_text(),
-                lambda title: title == words("en")["models"]["title"],
-                seconds=30,
-            )
+            expect(page.locator(".st-key-gate")).to_have_count(0)
+            expect(page.locator("h1")).to_have_text(words("en")["models"]["title"])
     finally:
         done = stack.make("up")
     assert done.returncode == 0, done.stdout[-5000:]

@@ -63,10 +63,7 @@ def draw_all(t: Texts) -> None:
 def without_answer(t: Texts, problem: Problem) -> State:
     """What is known when the API does not tell its state: that it does not answer, and nothing else."""
     away = "down" if problem.kind is Kind.UNREACHABLE else "unknown"
-    services = [
-        Service(name, away if name == SERVICES[0] else "unknown", None, t("state.nobody_told"))
-        for name in SERVICES
-    ]
+    services = [Service(name, away if name == SERVICES[0] else "unknown", None, "") for name in SERVICES]
     return State(datetime.now(UTC), tuple(services), None, None, None, None, None)
 
 
@@ -96,8 +93,9 @@ def draw_services(t: Texts, services: Sequence[Service], now: datetime) -> None:
             f"<p>{html.escape(t.get(f'role.{item.name}', ''))}</p>",
             f'<p class="faint">{html.escape(t("state.last_seen", when=seen))}</p>',
         ]
-        if item.detail:
-            lines.append(f'<p class="faint" lang="en">{html.escape(item.detail)}</p>')
+        # A service that works says nothing more than that; the rest is told in the API's own words.
+        if item.detail and item.status != "up":
+            lines.append(f'<p class="faint">{html.escape(t("state.told", detail=item.detail))}</p>')
         if item.status == "down":
             lines.append(f"<p><b>{html.escape(t('state.to_do'))}</b> {advice(t, item.name)}</p>")
         cards.append(f'<li class="{tone}">{"".join(lines)}</li>')
