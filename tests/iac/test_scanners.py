@@ -1,4 +1,4 @@
-"""What others know to be wrong in Terraform, Ansible and Dockerfiles."""
+"""What others know to be wrong in Terraform, Ansible and Dockerfiles, and what must not be in any commit."""
 
 import subprocess
 
@@ -15,8 +15,12 @@ def scan(*command: str) -> None:
 
 @pytest.mark.parametrize("folder", [*(f"terraform/{module}" for module in MODULES), "tests/iac/engine"])
 def test_tflint_finds_nothing(folder: str) -> None:
-    scan("bin/tflint", f"--chdir={folder}", f"--config={PROJECT}/.tflint.hcl", "--format=compact")
+    scan("bin/go-tool", "tflint", f"--chdir={folder}", f"--config={PROJECT}/.tflint.hcl", "--format=compact")
 
 
 def test_checkov_finds_nothing() -> None:
     scan(".venv-scan/bin/checkov")
+
+
+def test_no_commit_holds_a_secret() -> None:
+    scan("bin/go-tool", "gitleaks", "git", "--no-banner", "--redact", "--verbose")
