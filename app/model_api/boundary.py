@@ -28,7 +28,8 @@ def refusal(path: str, reason: str, status: int, headers: Mapping[str, str] | No
 
 def header(scope: Scope, name: bytes) -> bytes:
     """The first of a request's headers of that name, which is in lower case; empty when there is none."""
-    for given, value in scope["headers"]:
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    for given, value in headers:
         if given == name:
             return value
     return b""
@@ -113,11 +114,15 @@ class BodyLimit:
 async def _by(deadline: float, receive: Receive) -> Message:
     """The next message; raises TimeoutError when it has not come by then."""
     # Most often it is there already: then no clock has to be set.
-    coming = asyncio.Task(receive(), loop=asyncio.get_running_loop(), eager_start=True)
+    coming = asyncio.Task(_message(receive), loop=asyncio.get_running_loop(), eager_start=True)
     if not coming.done():
         async with asyncio.timeout_at(deadline):
             await coming
     return coming.result()
+
+
+async def _message(receive: Receive) -> Message:
+    return await receive()  # a task takes a coroutine, no other awaitable
 
 
 async def refuse(request: Request, error: Exception) -> JSONResponse:

@@ -48,7 +48,7 @@ class StraightWay:
         return (
             scope["type"] == "http"
             and scope["path"] == self._route.path
-            and scope["method"] in self._route.methods
+            and scope["method"] in (self._route.methods or ())
             and header(scope, b"content-type") == _JSON
         )
 
