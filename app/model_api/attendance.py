@@ -7,6 +7,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from model_api.boundary import header
 from model_api.logs import REQUEST_ID
 from model_api.metrics import DURATION, REQUESTS, labelled
 
@@ -40,9 +41,7 @@ class Attended:
         started = time.perf_counter()
         status = 500
         # The client's own id, if it sends a sensible one.
-        given = next(
-            (value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), ""
-        )
+        given = header(scope, b"x-request-id").decode("latin-1")
         identity = given if _GIVEN_ID.fullmatch(given) else os.urandom(16).hex()
         REQUEST_ID.set(identity)
 

@@ -38,6 +38,7 @@ from model_api.settings import ApiSettings
 from model_api.shadow import Shadow
 from model_api.shelf import Shelf
 from model_api.state import StateTeller, open_desks
+from model_api.straight import add_straight_way
 
 log = logging.getLogger(__name__)
 
@@ -106,10 +107,13 @@ def create_app(
         lifespan=lifespan,
         exception_handlers={RequestValidationError: refuse_invalid, HTTPError: refuse, Away: refuse_away},
         middleware=_layers(api_settings, key),
+        # Nobody here collects by OpenTelemetry; to find that out anew costs each request some microseconds.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.router.route_class = JsonRoute
     # Routes are tried in their order: what is asked most comes first.
     _add_predictions(app, settings.model_name, holder, recorder, shadow)
+    add_straight_way(app, "/predict")
     _add_state(app, registry, holder, recorder)
     teller = StateTeller(holder, archive, reports, desks)
     add_pipeline(app, archive, reports, registry, teller=teller, desks=desks)
