@@ -24,7 +24,7 @@ class Palette:
     on_strong: str
 
 
-LIGHT = Palette("#1D2721", "#C4C0B0", "#0072B2", "#C2540A", "#F2F0E7", "#0B4F80", "#FFFFFF")
+LIGHT = Palette("#0E1511", "#C4C0B0", "#0072B2", "#C2540A", "#F2F0E7", "#0B4F80", "#FFFFFF")
 DARK = Palette("#E7ECE5", "#59665E", "#56B4E9", "#E69F00", "#1C2420", "#8CCBF2", "#0E1712")
 
 # A line of a chart of several: what it stands for, where on the x axis, how high.

@@ -89,7 +89,7 @@ class Bar:
 def bars(bars: Sequence[Bar], chosen: str | None, title: str, unit: str, alt: str) -> None:
     """Bars from top to bottom, told apart by their names; the chosen one in the theme's colour."""
     dark = st.context.theme.type == "dark"
-    ink = "#E7ECE5" if dark else "#1D2721"
+    ink = "#E7ECE5" if dark else "#0E1511"
     likely, others = ("#5BB589", "#59665E") if dark else ("#2E6B4A", "#B9B6A6")
     frame = pd.DataFrame(
         {

@@ -14,8 +14,6 @@ from .conftest import PROJECT, Stack
 # What is expected may take as long as on a machine that does much else.
 expect.set_options(timeout=60_000)
 
-# Streamlit dims for a moment what it is about to draw anew; axe-core shall judge what is there to be read.
-UNDIMMED = "[data-stale] { opacity: 1 !important; transition: none !important; }"
 SCREENSHOTS = PROJECT / "build" / "screenshots"
 AXE = PROJECT / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 LOCALES = {"en": "en-GB", "es": "es-CO"}
@@ -73,7 +71,7 @@ def picture(page: Any, name: str) -> None:
 
 def barriers(page: Any) -> list[str]:
     """What axe-core calls serious or critical, each with where it is and why."""
-    page.add_style_tag(content=UNDIMMED)
+    settle(page)
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run(document)")
     assert found["passes"], "axe-core has judged nothing"
@@ -110,3 +108,20 @@ def elevation(page: Any, language: str) -> Any:
 def press(page: Any, name: str) -> None:
     """Press the button with that name."""
     page.get_by_role("button", name=name, exact=True).click()
+
+
+def watch(page: Any, selector: str) -> None:
+    """Note from now on whether such an element comes, however soon it goes again: see `was_seen`."""
+    page.evaluate(
+        """selector => {
+            window.seen = false;
+            const look = () => { window.seen ||= document.querySelector(selector) !== null; };
+            new MutationObserver(look).observe(document.body, {childList: true, subtree: true});
+        }""",
+        selector,
+    )
+
+
+def was_seen(page: Any) -> bool:
+    """Whether what is watched for has come."""
+    return bool(page.evaluate("window.seen"))

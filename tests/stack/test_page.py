@@ -118,10 +118,11 @@ def test_ten_thousand_rows_of_a_file(
         bring(page, file)
         rows = number(10_000, language)
         expect(page.get_by_text(said["file"]["all_good"].format(name=file.name, rows=rows))).to_be_visible()
+        tools.watch(page, "[data-testid=stProgress]")
         page.get_by_role("button", name=said["file"]["start"].format(rows=rows)).click()
-        page.locator("[data-testid=stProgress]").wait_for()
         download = page.get_by_role("button", name=said["file"]["download"].format(rows=rows))
         download.wait_for(timeout=180_000)
+        assert tools.was_seen(page), "long work has a progress bar"
         settle(page)
         expect(page.locator(".st-key-outcomes [data-testid=stVegaLiteChart]")).to_have_count(1)
         with page.expect_download() as begun:
