@@ -100,6 +100,7 @@ def _read(settings: Settings, shelf: Shelf, version: ModelVersion) -> Artifact:
     name = f"version {version.version}"
     if (files := shelf.files(version)) is not None:
         try:
+            artifact.verify(files, version)
             return artifact.read(files, name)
         except artifact.ArtifactError as error:
             log.warning("The copy on the volume is of no use and is fetched again: %s", error)

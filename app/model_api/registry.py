@@ -114,6 +114,7 @@ class MlflowRegistry:
             if files is None:
                 raise NotReady(f"version {version.version} has gone from the volume")
             try:
+                artifact.verify(files, version)
                 engine = PipelineEngine(artifact.read(files, f"version {version.version}").pipeline)
             except artifact.ArtifactError as error:
                 raise NotReady(str(error)) from error

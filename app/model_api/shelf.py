@@ -25,8 +25,9 @@ from model_api.forest import Forest, Probabilities
 _ROLES = {CHAMPION: "current", CHALLENGER: "challenger"}
 _BEFORE = 1  # versions that are kept although they have no role
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
-# Beside the files of the registry: what was made of them. The proof is written last.
-_FOREST, _PROOF = "forest.npz", "proof.json"
+# The files of the registry, as they were registered; beside them what was made of them. The proof is written
+# last.
+_FILES, _FOREST, _PROOF = "files", "forest.npz", "proof.json"
 _SCRATCH = ".fetch-"
 
 
@@ -57,8 +58,8 @@ class Shelf:
 
     def files(self, version: ModelVersion) -> Path | None:
         """The files of a version as the registry has them, None when they are not here."""
-        place = self._place(version)
-        return place if place.is_dir() else None
+        files = self._place(version) / _FILES
+        return files if files.is_dir() else None
 
     def engine(self, version: ModelVersion) -> tuple[Engine | None, str | None]:
         """The converted forest of a version and no note; or none, and the note why scikit-learn has to serve.
@@ -101,7 +102,8 @@ class Shelf:
         place = self._place(version)
         if place.exists():
             shutil.rmtree(place)
-        files.rename(place)
+        place.mkdir()
+        files.rename(place / _FILES)
 
     def put(self, version: ModelVersion, engine: Engine, proof: Proof) -> None:
         """Write down what was made of a version's files."""

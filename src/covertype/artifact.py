@@ -2,6 +2,7 @@
 about itself.
 """
 
+import hashlib
 import logging
 import tempfile
 import warnings
@@ -19,6 +20,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from sklearn.pipeline import Pipeline
 
 from covertype import contract
+from covertype.version import ModelVersion
 
 with warnings.catch_warnings():
     # Looking for scipy's functions, skops touches every module loaded: Airflow's deprecated ones complain.
@@ -28,11 +30,15 @@ with warnings.catch_warnings():
 # The images have no pip, whose version MLflow would like to note.
 logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 
+log = logging.getLogger(__name__)
+
 NAME = "model"
 
 # MLflow takes the types to trust from the model's own description, which whoever made the model wrote. Ours
 # are these, whatever it says.
 TRUSTED_TYPES = ["covertype.prepare.TerrainFeatures", "sklearn.tree._tree.Tree"]
+# MLflow's client writes it beside the files of a version that it fetches; it lies in no bucket.
+_OF_THE_CLIENT = "registered_model_meta"
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "skops")
 
 
@@ -89,6 +95,32 @@ def load_pipeline(uri: str) -> Artifact:
     """
     with tempfile.TemporaryDirectory(prefix="covertype-model-") as folder:
         return read(download(uri, folder), uri)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 over names and contents of a model's files: none can be changed, added or taken away."""
+    lines = []
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path).as_posix()
+        if file.is_file() and name != _OF_THE_CLIENT:
+            with file.open("rb") as content:
+                lines.append(f"{hashlib.file_digest(content, 'sha256').hexdigest()}  {name}\n")
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def verify(path: Path, version: ModelVersion) -> None:
+    """Refuse, by ArtifactError, files of a version that are not those that were registered; a version without
+    a checksum passes with a warning.
+    """
+    if version.checksum is None:
+        log.warning(
+            "Version %d was registered without a checksum: its files are taken as they are.", version.version
+        )
+    elif (found := checksum(path)) != version.checksum:
+        raise ArtifactError(
+            f"version {version.version} is not what was registered: the checksum of its files is "
+            f"{found[:12]}… instead of {version.checksum[:12]}…"
+        )
 
 
 def read(path: Path, name: str) -> Artifact:

@@ -1,5 +1,6 @@
 """The registered model in MLflow: its versions, and which of them is in Production."""
 
+import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from mlflow.protos.databricks_pb2 import (
 
 from covertype import artifact
 from covertype.settings import Settings
-from covertype.version import CHALLENGER, CHAMPION, METRIC_PREFIX, PREVIOUS, ModelVersion
+from covertype.version import CHALLENGER, CHAMPION, CHECKSUM_TAG, METRIC_PREFIX, PREVIOUS, ModelVersion
 
 PRODUCTION = "Production"
 # On a version that was promoted: the number of the one that it replaced. Rolling back follows these.
@@ -44,8 +45,8 @@ class LoadedModel:
 
 
 def register(settings: Settings, run_id: str) -> ModelVersion:
-    """Register the model that a run has logged; the same run gives the same version however often it is
-    asked.
+    """Register the model that a run has logged, with the checksum of its files; the same run gives the same
+    version however often it is asked.
     """
     client = _client(settings)
     with _unless(RESOURCE_ALREADY_EXISTS):
@@ -62,8 +63,17 @@ def register(settings: Settings, run_id: str) -> ModelVersion:
         name: repr(value) for name, value in run.data.metrics.items() if name.startswith(METRIC_PREFIX)
     }
     model_id = artifact.model_id(run)
+    source = f"models:/{model_id}"
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    with tempfile.TemporaryDirectory(prefix="covertype-model-") as folder:
+        checksum = artifact.checksum(artifact.download(source, folder))
+    # In one request: no version is without its tags, whatever is killed.
     created = client.create_model_version(
-        settings.model_name, source=f"models:/{model_id}", run_id=run_id, model_id=model_id, tags=metrics
+        settings.model_name,
+        source=source,
+        run_id=run_id,
+        model_id=model_id,
+        tags={**metrics, CHECKSUM_TAG: checksum},
     )
     return get(settings, int(created.version))
 
@@ -144,15 +154,22 @@ def put_back(settings: Settings, previous: int, current: int) -> ModelVersion:
 
 
 def load(settings: Settings, version: ModelVersion) -> LoadedModel:
-    """Load a version; raises artifact.ArtifactError when it is not a model of this project."""
-    mlflow.set_tracking_uri(settings.tracking_uri)
-    return LoadedModel(version, artifact.load_pipeline(f"models:/{version.name}/{version.version}"))
+    """Load a version; raises artifact.ArtifactError when it is not a model of this project, or not the one
+    that was registered.
+    """
+    with tempfile.TemporaryDirectory(prefix="covertype-model-") as folder:
+        files = fetch(settings, version, folder)
+        return LoadedModel(version, artifact.read(files, f"version {version.version}"))
 
 
 def fetch(settings: Settings, version: ModelVersion, folder: str) -> Path:
-    """The files of a version, somewhere in a folder; raises artifact.ArtifactError when there are none."""
+    """The files of a version, somewhere in a folder; raises artifact.ArtifactError when there are none, or
+    others than those that were registered.
+    """
     mlflow.set_tracking_uri(settings.tracking_uri)
-    return artifact.download(f"models:/{version.name}/{version.version}", folder)
+    files = artifact.download(f"models:/{version.name}/{version.version}", folder)
+    artifact.verify(files, version)
+    return files
 
 
 def _client(settings: Settings) -> MlflowClient:

@@ -11,6 +11,8 @@ PREVIOUS = "previous"
 CHALLENGER = "challenger"
 
 METRIC_PREFIX = "test_"
+# On a version: the checksum of its files when it was registered.
+CHECKSUM_TAG = "artifact_sha256"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class ModelVersion:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     created: datetime
+
+    @property
+    def checksum(self) -> str | None:
+        """What its files added up to when it was registered; None for one that was registered without."""
+        return self.tags.get(CHECKSUM_TAG)
 
     @classmethod
     def of(

@@ -286,7 +286,7 @@ def test_a_damaged_copy_on_the_volume_is_made_anew(
     copy.write_bytes(b"damaged")
     # What was made of the registry's files is enough to serve, and is made again from them.
     if damaged == "*.skops":
-        (copy.parent / "proof.json").unlink()
+        (copy.parents[1] / "proof.json").unlink()
     with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
         wait_for(client, version)
         wait_until(lambda: client.get("/model").json()["problem"] is None, "the registry has been asked")
@@ -342,6 +342,41 @@ def test_a_model_that_this_project_did_not_write_is_refused(
         model = client.get("/model").json()
         assert model["version"] == str(first)
         assert "not in the skops format" in model["problem"]
+
+
+@pytest.mark.parametrize("kind", [None, DecisionTreeClassifier(max_depth=3)], ids=["forest", "no forest"])
+def test_a_model_that_was_changed_in_the_bucket_is_refused_and_the_last_good_goes_on(
+    mlflow_settings: Settings, tmp_path: Path, kind: Any
+) -> None:
+    first, second = (registered(mlflow_settings, seed, model=kind) for seed in (1, 2))
+    library.set_production(mlflow_settings, first)
+    with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
+        wait_for(client, first)
+        change_description(mlflow_settings, second)
+        library.set_production(mlflow_settings, second)
+        wait_until(lambda: client.get("/model").json()["problem"] is not None, "the refusal shows")
+        assert "version 2 is not what was registered" in client.get("/model").json()["problem"]
+        assert client.post("/predict", json=RECORD).json()["model_version"] == str(first)
+
+    # Of the copy on the volume too: what was made of it is gone, and it has to be read again.
+    (description,) = (tmp_path / "models").rglob("MLmodel")
+    (description.parents[1] / "proof.json").unlink()
+    description.write_text(description.read_text() + "# harmless\n")
+    library.set_production(mlflow_settings, first)
+    with TestClient(create_app(settings=mlflow_settings, api_settings=quick(tmp_path))) as client:
+        wait_for(client, first)
+    assert "# harmless" not in description.read_text(), "it was fetched anew"
+
+
+def change_description(settings: Settings, version: int) -> None:
+    """Change a model's files as somebody who may write into the bucket does."""
+    client = mlflow.MlflowClient(settings.tracking_uri)
+    run = client.get_run(library.get(settings, version).run_id)
+    location = client.get_logged_model(artifact.model_id(run)).artifact_location
+    path = location.removeprefix("mlflow-artifacts:/").strip("/")
+    url = f"{settings.tracking_uri}/api/2.0/mlflow-artifacts/artifacts/{path}/MLmodel"
+    text = httpx.get(url).raise_for_status().text
+    httpx.put(url, content=text + "# harmless\n").raise_for_status()
 
 
 def test_serving_loads_neither_mlflow_nor_scikit_learn(tmp_path: Path) -> None:

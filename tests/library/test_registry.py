@@ -1,4 +1,7 @@
 import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -134,6 +137,50 @@ def test_a_loaded_version_predicts(fresh: Settings, run_id: str) -> None:
     assert probabilities.sum() == pytest.approx(1)
     assert probabilities.idxmax() == loaded.artifact.pipeline.predict(frame)[0]
     assert set(probabilities.index) <= set(contract.CLASSES)
+
+
+@pytest.fixture
+def bucket(settings: Settings, run_id: str) -> Iterator[Path]:
+    """The model's files where MLflow keeps them, for a test to change."""
+    run = mlflow.MlflowClient(settings.tracking_uri).get_run(run_id)
+    location = mlflow.get_logged_model(artifact.model_id(run)).artifact_location
+    folder = Path(location.removeprefix("file://"))
+    whole = folder.with_name("whole")
+    shutil.copytree(folder, whole)
+    yield folder
+    shutil.rmtree(folder)
+    whole.rename(folder)
+
+
+@pytest.mark.parametrize("change", ["a description that says more", "another file", "a file less"])
+def test_files_that_were_changed_after_the_registration_are_refused(
+    fresh: Settings, run_id: str, bucket: Path, tmp_path: Path, change: str
+) -> None:
+    version = registry.register(fresh, run_id)
+    assert version.checksum == artifact.checksum(bucket)
+    registry.load(fresh, version)
+    match change:
+        case "a description that says more":
+            with (bucket / "MLmodel").open("a") as description:
+                description.write("# harmless\n")
+        case "another file":
+            (bucket / "code" / "more.py").write_text("")
+        case _:
+            (bucket / "conda.yaml").unlink()
+    for use in (lambda: registry.load(fresh, version), lambda: registry.fetch(fresh, version, str(tmp_path))):
+        with pytest.raises(artifact.ArtifactError, match="version 1 is not what was registered"):
+            use()
+
+
+def test_a_version_from_before_checksums_is_loaded_with_a_warning(
+    fresh: Settings, three: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.load(fresh, registry.get(fresh, 1))
+    assert caplog.messages == []
+    registry.load(fresh, registry.get(fresh, 2))
+    assert caplog.messages == [
+        "Version 2 was registered without a checksum: its files are taken as they are."
+    ]
 
 
 class Unasked:
