@@ -29,6 +29,7 @@ SLOW = {
     "Check the bundle, and that it fits": "reads all of it for its checksums",
     "Load the images of the bundle": "one to two minutes",
     "Write images, Terraform, wheels and packages, with their checksums": "packs images: two to six minutes",
+    "Wait for a Terraform that an interrupted command left at work": "it ends what it has begun",
     "Compile it in a container": "no provider registry answers: four to six minutes, once a machine",
     "Apply terraform/external": "builds an image on a first run, one to two minutes",
     "Apply terraform/stack": "builds six images on a first run: eight to fifteen minutes; two otherwise",
