@@ -50,7 +50,8 @@ def train(
     dag_run_id: str,
     before: Mapping[str, float],
 ) -> str:
-    """Train on the training rows of a snapshot's observations; returns the id of the MLflow run.
+    """Train on the training rows of a snapshot's observations; returns the id of the MLflow run. One at a
+    time: whoever calls holds the lock.
 
     `before` are figures that were taken before the training, to be logged with it, each at the number of the
     newest batch.
@@ -79,6 +80,7 @@ def train(
     }
     mlflow.set_tracking_uri(settings.tracking_uri)
     mlflow.set_experiment(settings.experiment)
+    end_interrupted(settings)
     with mlflow.start_run(run_name=dag_run_id, tags=tags) as run:
         mlflow.log_metrics(dict(before), step=newest)
         mlflow.log_params(data_summary(snapshot, observations, learnt, tests) | environment())
@@ -193,6 +195,20 @@ def run_on(settings: Settings, snapshot: Snapshot) -> str | None:
         f"tags.{FINGERPRINT_TAG} = '{snapshot.fingerprint}' "
         f"AND tags.{FRACTION_TAG} = '{settings.fraction!r}'",
     )
+
+
+def end_interrupted(settings: Settings) -> None:
+    """Say of runs whose process was killed that they were: MLflow would show them as running for ever. To be
+    called while nothing trains.
+    """
+    client = mlflow.MlflowClient(tracking_uri=settings.tracking_uri)
+    experiment = client.get_experiment_by_name(settings.experiment)
+    if experiment is None:
+        return
+    ours = f"tags.{_KEY_TAG} LIKE '%' AND attributes.status = '{RunStatus.to_string(RunStatus.RUNNING)}'"
+    for run in client.search_runs([experiment.experiment_id], filter_string=ours):
+        log.warning("Run %s was interrupted.", run.info.run_id)
+        client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
 
 
 def _finished(settings: Settings, filter_string: str) -> str | None:

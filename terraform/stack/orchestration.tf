@@ -30,6 +30,7 @@ locals {
     AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL          = "30"
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN               = "postgresql+psycopg2://airflow@airflow-db/airflow?passfile=/run/secrets/pgpass"
     AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK           = "True"
+    AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL = "30" # a scheduler that was killed and is back at once finds its tasks in a minute, not in five
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED           = "False"
     HOME                                              = "/tmp"
   })

@@ -80,6 +80,22 @@ def test_a_run_that_failed_is_not_found(
     assert train.run_of(settings, "killed") is None
 
 
+def test_a_run_whose_process_was_killed_does_not_stay_running(
+    settings: Settings, observations: pd.DataFrame, taken: Snapshot
+) -> None:
+    client = mlflow.MlflowClient(settings.tracking_uri)
+    experiment = client.get_experiment_by_name(settings.experiment)
+    assert experiment is not None
+    ours, another = (
+        client.create_run(experiment.experiment_id, tags=tags).info.run_id
+        for tags in ({"dag_run_sha256": "0" * 64}, {})
+    )
+    train.end_interrupted(settings)
+    assert client.get_run(ours).info.status == "KILLED"
+    assert client.get_run(another).info.status == "RUNNING", "a person's own run is left alone"
+    client.delete_run(another)
+
+
 def test_a_fraction_is_a_share_of_the_training_rows_alone(
     settings: Settings, observations: pd.DataFrame, taken: Snapshot, run: mlflow.entities.Run
 ) -> None:

@@ -1,25 +1,20 @@
 """The model API on its real neighbours: swaps under load, records, and neighbours that die."""
 
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import pyarrow.parquet as pq
 import pytest
 
-from .conftest import PROJECT, Stack, wait_until
+from .conftest import Stack, wait_until
+from .load import Load, real_rows
 
 NAME = "modelo_covertype_vf"
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, Any]]:
-    """Real rows from all over the forest, without their class."""
-    table = pq.read_table(PROJECT / "external" / "data" / "covertype.parquet")
-    return table.drop_columns("Cover_Type").take(list(range(0, 581_000, 29_050))).to_pylist()
+    return real_rows()
 
 
 def get(stack: Stack, path: str) -> httpx.Response:
@@ -36,44 +31,6 @@ def promote(stack: Stack, version: str) -> None:
     url = f"{stack.url('mlflow')}/api/2.0/mlflow/registered-models/alias"
     httpx.post(url, json=told, timeout=30).raise_for_status()
     wait_until(lambda: serving(stack), lambda model: model["version"] == version, seconds=60)
-
-
-class Load:
-    """Clients that ask without a pause, and all that they were answered."""
-
-    def __init__(self, stack: Stack, rows: list[dict[str, Any]]) -> None:
-        self.failures: list[str] = []
-        self.answers: list[tuple[int, dict[str, Any]]] = []  # number of the row, answer
-        self._url = f"{stack.url('model-api')}/predict"
-        self._rows = rows
-        self._over = threading.Event()
-
-    def ask(self, start: int) -> None:
-        number = start
-        with httpx.Client(timeout=30) as client:
-            while not self._over.is_set():
-                number = (number + 1) % len(self._rows)
-                try:
-                    answer = client.post(self._url, json=self._rows[number])
-                except httpx.HTTPError as error:
-                    self.failures.append(repr(error))
-                    continue
-                if answer.status_code == 200:
-                    self.answers.append((number, answer.json()))
-                else:
-                    self.failures.append(answer.text)
-
-    @contextmanager
-    def running(self) -> Iterator["Load"]:
-        clients = [threading.Thread(target=self.ask, args=(start,)) for start in range(3)]
-        for client in clients:
-            client.start()
-        try:
-            yield self
-        finally:
-            self._over.set()
-            for client in clients:
-                client.join()
 
 
 def test_ten_promotions_and_a_rollback_under_load_fail_nothing_and_mislabel_nothing(
