@@ -2,11 +2,11 @@
 # A file .env (see .env.example) may name ports, another stack and more; what is typed wins over it.
 
 .DEFAULT_GOAL := help
-.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets backup restore test lint unit iac molecule e2e bench bundle \
+.PHONY: help up plan verify status credentials down destroy rollback rotate-secrets backup restore test lint unit iac molecule e2e faults soak bench bundle \
   vm-up vm-verify vm-destroy vm-box
 
 # What proves and measures the project does so on this machine, whatever inventory .env names.
-test lint unit iac molecule bench e2e: export ANSIBLE_INVENTORY = ansible/inventory.yml
+test lint unit iac molecule bench e2e faults soak: export ANSIBLE_INVENTORY = ansible/inventory.yml
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -88,3 +88,9 @@ bench: .venv/.complete ## figures, measured inside the images that ship; they on
 
 e2e: .venv/.complete .venv-dev/.complete ## a second stack, from nothing to a prediction in a browser and back to nothing
 	@bin/e2e
+
+faults: .venv/.complete .venv-dev/.complete ## every fault at every moment of a run, for hours; ON=<stack>: a stack that is up, ENGINE=1: the engine too
+	@bin/faults
+
+soak: .venv/.complete .venv-dev/.complete ## a stack under load for MINUTES=10, while it learns, promotes and backs up; ON=<stack>: one that is up
+	@bin/soak

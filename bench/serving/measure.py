@@ -1,10 +1,6 @@
-"""One row and a thousand rows in a request, at 1 and at 16 connections, of three servers that take turns.
-
-The client writes ready-made requests to plain sockets, so that little of what is measured is its own.
-"""
+"""One row and a thousand rows in a request, at 1 and at 16 connections, of three servers that take turns."""
 
 import asyncio
-import json
 import os
 import statistics
 import sys
@@ -12,10 +8,11 @@ import time
 import urllib.error
 import urllib.request
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
+from client import ask, request
 from covertype import contract
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
@@ -38,16 +35,6 @@ class Outcome(NamedTuple):
 
     rate: float
     p50: float  # milliseconds
-
-
-def request(port: int, path: str, body: Any) -> bytes:
-    """A whole request."""
-    data = json.dumps(body).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(data)}\r\n\r\n"
-    )
-    return head.encode() + data
 
 
 def servers() -> dict[str, Server]:
@@ -85,25 +72,11 @@ def wait(server: Server) -> float:
     raise TimeoutError(f"port {server.port} is not ready after {PATIENCE} s")
 
 
-async def ask(server: Server, data: bytes, until: float, times: list[float]) -> None:
-    """Send the same request again and again over one connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    while (started := time.perf_counter()) < until:
-        writer.write(data)
-        head = await reader.readuntil(b"\r\n\r\n")
-        if b" 200 " not in head.split(b"\r\n", 1)[0]:
-            raise RuntimeError(f"port {server.port}: {head[:200]!r} {await reader.read(300)!r}")
-        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        await reader.readexactly(int(length.split(b":")[1]))
-        times.append(time.perf_counter() - started)
-    writer.close()
-
-
 async def turn(server: Server, data: bytes, connections: int) -> Outcome:
     """A few seconds of one server."""
     times: list[float] = []
     started = time.perf_counter()
-    await asyncio.gather(*(ask(server, data, started + SECONDS, times) for _ in range(connections)))
+    await asyncio.gather(*(ask(server.port, [data], started + SECONDS, times) for _ in range(connections)))
     return Outcome(len(times) / (time.perf_counter() - started), statistics.median(times) * 1_000)
 
 
