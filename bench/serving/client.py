@@ -2,8 +2,8 @@
 
     python client.py <port> <connections> <requests a second, 0: all it can> <seconds>
 
-sends the rows of standard input (a JSON list) to the model API, one a request, and prints as JSON what became of
-them. It needs nothing but Python, so it runs inside images and on the host.
+sends the rows of standard input (a JSON list) to the model API, one a request, and prints what became of
+them as JSON. It needs nothing but Python, so it runs inside images and on the host.
 """
 
 import asyncio
