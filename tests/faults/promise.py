@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.stack.conftest import Stack, wait_until
+from tests.stack.conftest import VARIABLES, Stack, wait_until
 from tests.stack.load import Load
 from tests.stack.test_end_to_end import SERVICES
 from tests.stack.test_ingest_faults import books
@@ -43,9 +43,11 @@ class Learning:
     """
 
     def __init__(self, stack: Stack) -> None:
-        restart = f"{stack.url('data-api')}/restart_data_generation"
-        httpx.get(restart, params={"group_number": 1}, timeout=30).raise_for_status()
         self._airflow = stack.airflow()
+        if stack.name == VARIABLES["STACK_NAME"]:
+            # There is a batch to ingest. Of a stack that people use the source is left where it is.
+            restart = f"{stack.url('data-api')}/restart_data_generation"
+            httpx.get(restart, params={"group_number": 1}, timeout=30).raise_for_status()
         # A tenth of the rows is enough: what is tested is whether a run ends, not what it learns.
         asked = {"logical_date": None, "conf": {"force": True, "fraction": 0.1}}
         run = self._airflow.post("/dags/DAG_p2/dagRuns", json=asked).raise_for_status().json()
@@ -168,9 +170,10 @@ def require_whole(stack: Stack, run: Learning) -> None:
     champion = ask("GET", "registered-models/alias", params={"name": MODEL, "alias": "champion"})
     assert production == [champion["model_version"]["version"]]
 
-    # The run that was attacked has one line in the ledger and one decision, which was carried out.
+    # The run that was attacked has one line in the ledger, unless the source had no batch left, and one
+    # decision, which was carried out.
     lines = stack.mysql(f"SELECT COUNT(*) FROM raw_batches WHERE dag_run_id = '{run.id}'")
-    assert lines == [["1"]]
+    assert lines == [["0" if run.tasks()["ingest"] == "skipped" else "1"]]
     ((candidate, decision),) = stack.mysql(
         f"SELECT candidate, decision FROM promotions WHERE request = '{run.id}'"
     )
