@@ -46,8 +46,8 @@ def copy_of(stack: Stack, service: str, target: str) -> Iterator[Copy]:
     found = stack.inspect()[service]
     config, limits = found["Config"], found["HostConfig"]
     volume = f"{stack.name}-faults-{uuid.uuid4().hex[:8]}"
-    user = config["User"] or "0"
-    options = f"o=size={MEGABYTES}m,mode=0777"
+    user, group = config["User"].split(":")
+    options = f"o=size={MEGABYTES}m,uid={user},gid={group},mode=0750"
     stack.docker(
         *("volume", "create", "--driver", "local", "--opt", "type=tmpfs", "--opt", "device=tmpfs"),
         *("--opt", options, volume),
@@ -59,7 +59,17 @@ def copy_of(stack: Stack, service: str, target: str) -> Iterator[Copy]:
     ]
     try:
         stack.docker(
-            *("run", "--detach", "--name", volume, "--network", "none", "--user", user, "--read-only"),
+            *(
+                "run",
+                "--detach",
+                "--name",
+                volume,
+                "--network",
+                "none",
+                "--user",
+                config["User"],
+                "--read-only",
+            ),
             *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
             *("--memory", str(limits["Memory"] + (MEGABYTES << 20)), "--volume", f"{volume}:{target}"),
             *(f"--tmpfs={path}:{how}" for path, how in (limits["Tmpfs"] or {}).items()),
@@ -122,16 +132,18 @@ def test_minio_without_room_refuses_and_keeps_what_it_has(stack: Stack) -> None:
     target = "/data"
     with copy_of(stack, "minio", target) as copy:
         wait_until(
-            lambda: copy.shell(f"{MINIO} minio-client mb copy/b").stderr, lambda errors: errors == "", 60
+            lambda: copy.shell(f"{MINIO} minio-client mb copy/bucket").stderr,
+            lambda errors: errors == "",
+            60,
         )
-        put = f"{MINIO} head -c 5000000 /dev/zero | minio-client pipe --quiet copy/b/"
-        size = f"{MINIO} minio-client cat copy/b/first | wc -c"
+        put = f"{MINIO} head -c 5000000 /dev/zero | minio-client pipe --quiet copy/bucket/"
+        size = f"{MINIO} minio-client cat copy/bucket/first | wc -c"
         assert copy.shell(f"{put}first").returncode == 0
         copy.fill(target)
         refused = copy.shell(f"{put}second")
         assert refused.returncode != 0
         assert copy.says(size) == "5000000"
-        listed = copy.shell(f"{MINIO} minio-client ls copy/b").stdout
+        listed = copy.shell(f"{MINIO} minio-client ls copy/bucket").stdout
         assert "first" in listed
         assert "second" not in listed
         copy.make_room(target)

@@ -142,6 +142,28 @@ def test_restore_asks_first(stack: Stack) -> None:
     assert "YES=1" in done.stdout
 
 
+def test_a_set_is_written_by_the_schedule(stack: Stack) -> None:
+    """Promise: with BACKUP_SCHEDULE the host writes sets by itself, and no more when it is empty."""
+    entry = Path("/etc/cron.d") / f"{stack.name}-backup"
+    before = sets(stack)
+    done = stack.make("up", BACKUP_SCHEDULE="* * * * *", BACKUP_KEEP="0")
+    assert done.returncode == 0, done.stdout[-3000:]
+    try:
+        log = PROJECT / ".stack/logs" / f"{stack.name}-scheduled-backup.log"
+        wait_until(
+            lambda: (len(sets(stack)), log.read_text() if log.exists() else ""),
+            lambda now: now[0] > len(before),
+            180,
+        )
+    finally:
+        done = stack.make("up")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert not entry.exists()
+    for made in sets(stack):
+        if made not in before:
+            shutil.rmtree(made)
+
+
 def test_a_stack_that_was_destroyed_is_restored(stack: Stack) -> None:
     """Its passwords and its Fernet key are new ones by then."""
     (old,) = sets(stack)
