@@ -159,6 +159,13 @@ def test_a_set_is_written_by_the_schedule(stack: Stack) -> None:
         done = stack.make("up")
     assert done.returncode == 0, done.stdout[-3000:]
     assert not entry.exists()
+    # One may have waited for the command to end.
+    at_work = ["pgrep", "--full", f"bin/backup write .*/{stack.name}"]
+    wait_until(
+        lambda: subprocess.run(at_work, capture_output=True, check=False).returncode,
+        lambda code: code == 1,
+        120,
+    )
     for made in sets(stack):
         if made not in before:
             shutil.rmtree(made)
