@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import pytest
+
 from tests.stack.conftest import Stack, wait_until
 
 MEGABYTES = 600  # what an empty MySQL takes, and some room
@@ -125,6 +127,7 @@ printf 'admin\\n%s\\n' "$(</run/secrets/root-password)" |
 """
 
 
+@pytest.mark.exhaustive
 def test_minio_without_room_refuses_and_keeps_what_it_has(stack: Stack) -> None:
     """Promise: an object store whose disk is full refuses an object whole, gives those that it has, and takes
     the next one as soon as there is room.
@@ -151,6 +154,7 @@ def test_minio_without_room_refuses_and_keeps_what_it_has(stack: Stack) -> None:
         assert copy.says(size) == "5000000"
 
 
+@pytest.mark.exhaustive
 def test_postgresql_without_room_comes_back(stack: Stack) -> None:
     """Promise: Airflow's database whose disk was full is there again, with what was committed, when it has
     room, and was not stopped by it.
