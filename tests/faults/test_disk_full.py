@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-
 from tests.stack.conftest import Stack, wait_until
 
 MEGABYTES = 600  # what an empty MySQL takes, and some room
