@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import pytest
 from tests.faults.promise import RECOVERY, learning
 from tests.faults.under_test import stack_under_test
 from tests.stack.conftest import PROJECT, Stack, wait_until
@@ -81,7 +82,7 @@ def meanwhile(*works: Callable[[threading.Event], None]) -> Iterator[list[str]]:
         while not over.is_set():
             try:
                 work(over)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - whatever it is, it is a finding
                 wrong.append(f"{work.__name__}: {error!r}"[:500])
                 over.wait(5)
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.faults.promise import Figures, require_answers, require_healthy
+from tests.faults.promise import Figures, health, require_answers, require_healthy
 from tests.stack.conftest import PROJECT, Stack, wait_until
 from tests.stack.load import Load
 from tests.stack.test_ingest_faults import books
@@ -47,12 +47,6 @@ class Typed:
         return True
 
 
-def in_the_making(stack: Stack, service: str) -> bool:
-    """Whether a container is there and not healthy yet: whoever makes it waits for it."""
-    found = stack.labelled("container") and stack.inspect().get(service)
-    return bool(found) and found["State"].get("Health", {}).get("Status") == "starting"
-
-
 def test_up_is_interrupted_while_it_makes_a_container(
     stack: Stack, load: Load, figures: Figures, tmp_path: Path
 ) -> None:
@@ -61,7 +55,8 @@ def test_up_is_interrupted_while_it_makes_a_container(
     """
     stack.docker("rm", "--force", f"{stack.name}-mlflow")
     typed = Typed(stack, tmp_path / "interrupted")
-    wait_until(lambda: in_the_making(stack, "mlflow"), lambda begun: begun, 120)
+    # It is made and not healthy yet: Terraform waits for it.
+    wait_until(lambda: health(stack).get("mlflow"), lambda how: how == "starting", 120)
     typed.interrupt()
     began = time.monotonic()
     done = stack.make("up")
