@@ -47,6 +47,7 @@ ORDER = (
     "test_up",
     "test_disk_full",
     "test_engine",
+    "test_schedule",
     "test_upkeep",
     "test_drift",
     "test_rotation",
