@@ -56,6 +56,7 @@ def test_up_is_interrupted_while_it_makes_a_container(stack: Stack, load: Load, 
     require_answers(load)
 
 
+@pytest.mark.exhaustive
 def test_two_ups_at_once(stack: Stack, load: Load, figures: Figures) -> None:
     """Promise: of two `make up` at once one says that it waits, and both end well."""
     began = time.monotonic()
