@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ ORDER = (
     "test_views",
     "test_model_api",
     "test_page",
+    "test_variables",
     "test_security",
     "test_ingest_faults",
     # Those of tests/faults that are short.
@@ -201,6 +203,16 @@ def stack() -> Iterator[Stack]:
     yield stack
     if stack.labelled("container") or stack.labelled("volume"):
         stack.make("destroy", YES="1")
+
+
+@pytest.fixture(scope="session")
+def bundle(stack: Stack) -> Iterator[Path]:
+    """An offline bundle, written by the stack as it runs."""
+    done = stack.make("bundle")
+    assert done.returncode == 0, done.stdout[-3000:]
+    folder = PROJECT / "build" / "bundle" / stack.name
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
