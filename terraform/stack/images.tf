@@ -45,6 +45,20 @@ module "minio_image" {
   prebuilt   = var.prebuilt
 }
 
+module "edge_image" {
+  source = "../modules/image"
+  count  = var.edge_tls ? 1 : 0
+
+  name       = "edge"
+  stack_name = local.stack_name
+  repository = local.repository
+  dockerfile = "images/edge/Dockerfile"
+  sources    = ["images/edge/**"]
+  build_args = { DEBIAN_IMAGE = var.debian_image }
+  ca_bundle  = var.ca_bundle
+  prebuilt   = var.prebuilt
+}
+
 # Images from elsewhere: there already, or pulled. They may serve other stacks too, so destroy leaves them.
 
 resource "docker_image" "mysql" {

@@ -8,6 +8,7 @@ locals {
   # Numeric users, the same as in the images and in the owners of the secret files (roles/secret_files/defaults).
   users = {
     airflow  = "50000:50000"
+    edge     = "10008:10008"
     minio    = "10001:10001"
     mlflow   = "10002:10002"
     mysql    = "999:999"

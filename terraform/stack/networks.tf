@@ -1,7 +1,7 @@
 # One network per conversation, so that a service reaches only what it needs. Those of the databases have no way out.
 
 resource "docker_network" "this" {
-  for_each = {
+  for_each = merge(local.edge_networks, {
     airflow    = false # tasks and the DAG processor's healthcheck → airflow-api-server; tasks leave through it to a remote source
     airflow-db = true  # Airflow's parts → airflow-db
     artifacts  = false # MLflow → MinIO
@@ -10,7 +10,7 @@ resource "docker_network" "this" {
     recording  = true  # model-api → mysql-data-store
     serving    = false # ui → model-api
     tracking   = false # tasks and model-api → MLflow
-  }
+  })
 
   name     = "${local.stack_name}-${each.key}"
   internal = each.value

@@ -12,7 +12,7 @@ module "minio" {
   networks   = [docker_network.this["artifacts"].name]
   volumes    = { (docker_volume.this["minio"].name) = "/data" }
 
-  ports        = { 9000 = var.minio_port, 9001 = var.minio_console_port }
+  ports        = var.edge_tls ? {} : { 9000 = var.minio_port, 9001 = var.minio_console_port }
   bind_address = var.bind_address
 
   environment = {

@@ -90,7 +90,7 @@ module "airflow_api_server" {
   networks   = [for network in ["airflow", "airflow-db"] : docker_network.this[network].name]
   volumes    = { (docker_volume.this["airflow-logs"].name) = "/opt/airflow/logs" }
 
-  ports        = { 8080 = var.airflow_port }
+  ports        = var.edge_tls ? {} : { 8080 = var.airflow_port }
   bind_address = var.bind_address
 
   command     = ["airflow", "api-server"]

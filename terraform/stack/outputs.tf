@@ -2,6 +2,7 @@ output "images" {
   description = "Tags of the images that the stack builds, by name; Ansible runs two of them and sweeps older ones."
   value = merge(
     { for name, image in module.service_image : name => image.name },
+    { for image in module.edge_image : "edge" => image.name },
     { minio = module.minio_image.name, python = module.python_image.name },
   )
 }
@@ -22,7 +23,7 @@ output "networks" {
 output "services" {
   description = "Containers of Terraform that stay up, by their one noun. Ansible adds model-api and ui."
   value = sort(concat(
-    [for service in module.mysql : service.name],
+    [for service in concat(values(module.mysql), module.edge) : service.name],
     [
       module.airflow_api_server.name,
       module.airflow_dag_processor.name,
@@ -42,12 +43,12 @@ output "stack_name" {
 output "urls" {
   description = "Where each service answers on the host."
   value = {
-    airflow       = "http://${var.bind_address}:${var.airflow_port}"
-    minio         = "http://${var.bind_address}:${var.minio_port}"
-    minio_console = "http://${var.bind_address}:${var.minio_console_port}"
-    mlflow        = "http://${var.bind_address}:${var.mlflow_port}"
-    model_api     = "http://${var.bind_address}:${var.model_api_port}"
-    ui            = "http://${var.bind_address}:${var.ui_port}"
+    airflow       = "${local.scheme}://${var.bind_address}:${var.airflow_port}"
+    minio         = "${local.scheme}://${var.bind_address}:${var.minio_port}"
+    minio_console = "${local.scheme}://${var.bind_address}:${var.minio_console_port}"
+    mlflow        = "${local.scheme}://${var.bind_address}:${var.mlflow_port}"
+    model_api     = "${local.scheme}://${var.bind_address}:${var.model_api_port}"
+    ui            = "${local.scheme}://${var.bind_address}:${var.ui_port}"
   }
 }
 

@@ -50,7 +50,7 @@ module "mlflow" {
   patience   = var.patience
   networks   = [for network in ["artifacts", "mlflow-db", "tracking"] : docker_network.this[network].name]
 
-  ports        = { 5000 = var.mlflow_port }
+  ports        = var.edge_tls ? {} : { 5000 = var.mlflow_port }
   bind_address = var.bind_address
 
   environment = local.mlflow_environment

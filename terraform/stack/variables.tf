@@ -53,6 +53,23 @@ variable "debian_image" {
   }
 }
 
+variable "edge_names" {
+  description = "Further names and addresses under which the edge is opened, with commas between them: for MLflow, which knows its own."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9.-]+(,[A-Za-z0-9.-]+)*)?$", var.edge_names))
+    error_message = "edge_names are host names and IPv4 addresses with commas between them, such as lab.example.org,192.0.2.7."
+  }
+}
+
+variable "edge_tls" {
+  description = "Whether one reverse proxy publishes everything over HTTPS, and the services themselves publish nothing."
+  type        = bool
+  default     = false
+}
+
 variable "golang_image" {
   description = "Image with Go 1.24 or newer, which builds MinIO."
   type        = string

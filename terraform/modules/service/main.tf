@@ -84,7 +84,7 @@ resource "docker_container" "this" {
 
     content {
       name    = networks_advanced.value
-      aliases = [var.name]
+      aliases = compact([var.name, lookup(var.aliases, networks_advanced.value, "")])
     }
   }
 

@@ -1,3 +1,9 @@
+variable "aliases" {
+  description = "More names of the container, by the one network on which each holds."
+  type        = map(string)
+  default     = {}
+}
+
 variable "bind_address" {
   description = "Address of the host on which the ports are published."
   type        = string
