@@ -5,7 +5,7 @@ locals {
 
   # The host's ports lead to a container by the first of its networks in alphabetical order that has a way out, so this one is
   # called before all those that the edge shares with services. It listens there alone.
-  edge_networks = { for network in ["access"] : network => false if var.edge_tls }
+  edge_networks = var.edge_tls ? { access = false } : {}
 }
 
 module "edge" {

@@ -93,8 +93,9 @@ module "airflow_api_server" {
   ports        = var.edge_tls ? {} : { 8080 = var.airflow_port }
   bind_address = var.bind_address
 
-  command     = ["airflow", "api-server"]
-  environment = local.airflow_environment
+  # Behind the edge it is told of the caller's address, and that cookies are for HTTPS alone.
+  command     = concat(["airflow", "api-server"], var.edge_tls ? ["--proxy-headers"] : [])
+  environment = merge(local.airflow_environment, var.edge_tls ? { FORWARDED_ALLOW_IPS = "*" } : {})
   secrets_dir = "${local.secrets}/airflow"
   secrets     = local.airflow_secrets
 

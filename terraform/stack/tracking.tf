@@ -1,7 +1,10 @@
 # MLflow: its schema is migrated to the end before its server starts.
 
 locals {
-  mlflow_environment = {
+  # How else browsers call it.
+  mlflow_names = concat(["${var.bind_address}:${var.mlflow_port}"], [for name in compact(split(",", var.edge_names)) : "${name}:${var.mlflow_port}"])
+
+  mlflow_environment = merge(local.mlflow_edge, {
     AWS_SHARED_CREDENTIALS_FILE        = "/run/secrets/aws-credentials"
     HOME                               = "/tmp"
     MLFLOW_ARTIFACTS_DESTINATION       = "s3://${var.minio_bucket}"
@@ -9,11 +12,14 @@ locals {
     MLFLOW_DISABLE_TELEMETRY           = "true"
     MLFLOW_S3_ENDPOINT_URL             = "http://minio:9000"
     MLFLOW_SERVE_ARTIFACTS             = "true"
-    MLFLOW_SERVER_ALLOWED_HOSTS        = join(",", ["mlflow:5000", "localhost:${var.mlflow_port}", "127.0.0.1:${var.mlflow_port}", "127.0.0.1:5000", "${var.bind_address}:${var.mlflow_port}"])
+    MLFLOW_SERVER_ALLOWED_HOSTS        = join(",", concat(["mlflow:5000", "localhost:${var.mlflow_port}", "127.0.0.1:${var.mlflow_port}", "127.0.0.1:5000"], local.mlflow_names))
     MLFLOW_SERVER_ENABLE_JOB_EXECUTION = "false" # eight consumers for features of language models, 1.8 GB
     MLFLOW_DISABLE_ENV_CREATION        = "true"
     MPLCONFIGDIR                       = "/tmp/matplotlib"
-  }
+  })
+
+  # From its own pages it takes more than questions; loopback it knows by itself.
+  mlflow_edge = var.edge_tls ? { MLFLOW_SERVER_CORS_ALLOWED_ORIGINS = join(",", formatlist("https://%s", local.mlflow_names)) } : {}
 }
 
 module "mlflow_migrate" {

@@ -32,6 +32,10 @@ def state_dir(secret_files: dict, tmp_path_factory: pytest.TempPathFactory) -> P
         file = folder / "secrets" / item["file"]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"value-of-{item['file'].replace('/', '-')}", encoding="utf-8")
+    for name in ("certificate", "key"):
+        file = folder / "secrets" / "edge" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"value-of-edge-{name}", encoding="utf-8")
     return folder
 
 

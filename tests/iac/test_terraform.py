@@ -45,6 +45,7 @@ PUBLISHED = {
     ("minio", 9001, 9001),
     ("mlflow", 5000, 5000),
 }
+PUBLISHED_BY_EDGE = {(port, port) for port in (5000, 8080, 8503, 8989, 9000, 9001)}
 
 
 class Roots:
@@ -88,8 +89,8 @@ class Roots:
 
 @pytest.fixture(scope="module")
 def runs(terraform_test: Callable[[str], list[dict]]) -> dict[str, Roots]:
-    """Both runs of the root modules, by name."""
-    found: dict[str, list[dict]] = {"as_it_is": [], "otherwise": []}
+    """The runs of the root modules, by name; TLS is of the stack alone."""
+    found: dict[str, list[dict]] = {"as_it_is": [], "otherwise": [], "with_tls": []}
     for module in ("external", "stack"):
         for message in terraform_test(module):
             if message["type"] == "test_state" and message["@testfile"] == "tests/whole.tftest.hcl":
@@ -263,6 +264,45 @@ def test_only_declared_ports_are_published_and_on_one_address(
     assert sorted(runs[run].published) == sorted((*port, address) for port in PUBLISHED)
     assert not any(values["publish_all_ports"] for values in runs[run].containers.values())
     assert all(f"//{address}:" in url for url in runs[run].urls)
+
+
+def test_with_tls_the_edge_alone_publishes(runs: dict[str, Roots]) -> None:
+    tls = runs["with_tls"]
+    assert sorted(tls.published) == sorted(("edge", *port, "127.0.0.1") for port in PUBLISHED_BY_EDGE)
+    assert {url.split(":")[0] for url in tls.urls} == {"https"}
+    assert tls.containers["edge"]["networks_advanced"]
+    edge, others = tls.containers["edge"], set(tls.containers) - {"edge"}
+    assert edge["user"] == "10008:10008"
+    assert edge["read_only"] is True
+    assert edge["capabilities"][0]["drop"] == ["ALL"]
+    # Its key and certificate, and nothing of the authority that signed it.
+    assert {mount["target"] for mount in edge["mounts"]} == {"/run/secrets/certificate", "/run/secrets/key"}
+    # It listens where no other container is.
+    names = {network["name"]: set(network["aliases"]) for network in edge["networks_advanced"]}
+    assert {network for network, aliases in names.items() if "published" in aliases} == {"covertype-access"}
+    assert tls.members["access"] == {"edge"}
+    assert others == set(runs["as_it_is"].containers) - {"data-api"}
+
+
+def test_the_host_s_ports_lead_to_the_network_of_the_edge(runs: dict[str, Roots]) -> None:
+    """To the first one in alphabetical order that has a way out: so the engine chooses."""
+    closed = {
+        values["name"] for values in runs["with_tls"].of_type("docker_network") if values["internal"]
+    }
+    networks = {
+        network["name"] for network in runs["with_tls"].containers["edge"]["networks_advanced"]
+    } - closed
+    assert min(networks) == "covertype-access"
+
+
+def test_without_tls_nothing_is_of_it(stack: Roots) -> None:
+    assert "edge" not in stack.containers
+    assert "access" not in stack.members
+    assert not [image for image in stack.of_type("docker_image") if "edge" in image["name"]]
+    assert "https" not in {url.split(":")[0] for url in stack.urls}
+    for name, container in stack.containers.items():
+        for variable in ("FORWARDED_ALLOW_IPS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"):
+            assert not [entry for entry in container["env"] if entry.startswith(variable)], name
 
 
 def test_no_secret_stands_in_the_state(stack: Roots, secret_files: dict) -> None:

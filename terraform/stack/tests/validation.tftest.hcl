@@ -64,6 +64,7 @@ run "words_that_are_none_of_it" {
     bind_address = "localhost"
     ca_bundle    = "/absent"
     dag_schedule = "hourly"
+    edge_names   = "lab.example.org; return 200"
     group_number = 11
     minio_bucket = "My_Bucket"
     mysql_databases = {
@@ -82,6 +83,7 @@ run "words_that_are_none_of_it" {
     var.bind_address,
     var.ca_bundle,
     var.dag_schedule,
+    var.edge_names,
     var.group_number,
     var.minio_bucket,
     var.mysql_databases,

@@ -8,6 +8,13 @@ mock_provider "docker" {
 
 run "as_it_is" {}
 
+run "with_tls" {
+  variables {
+    edge_names = "lab.example.org"
+    edge_tls   = true
+  }
+}
+
 run "otherwise" {
   variables {
     bind_address = "0.0.0.0"
