@@ -1,11 +1,14 @@
 """The model registry as serving needs it: questions by MLflow's REST API, loading in a process of its own."""
 
+import configparser
 import json
 import logging
 import subprocess
 import sys
 import threading
 from collections import defaultdict
+from collections.abc import Generator
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
@@ -45,6 +48,26 @@ class Registry(Protocol):
         """Give every version, the newest first."""
 
 
+class Login(httpx.Auth):
+    """The user and password that MLflow's own client would send, read from its file each time: they may be
+    replaced. Without the file the registry asks for none.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Read nothing yet."""
+        self._file = file
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        """See httpx.Auth."""
+        if self._file.is_file():
+            config = configparser.ConfigParser(interpolation=None)
+            config.read_string(self._file.read_text(encoding="utf-8"))
+            user, password = (config["mlflow"][f"mlflow_tracking_{key}"] for key in ("username", "password"))
+            yield from httpx.BasicAuth(user, password).auth_flow(request)
+        else:
+            yield request
+
+
 class MlflowRegistry:
     """The registry of the library's settings, and a shelf for what was fetched from it."""
 
@@ -52,7 +75,11 @@ class MlflowRegistry:
         """Ask nothing yet: the registry may be away."""
         self._settings = settings
         self._shelf = shelf
-        self._client = httpx.Client(base_url=f"{settings.tracking_uri}/api/2.0/mlflow/", timeout=_TIMEOUT)
+        self._client = httpx.Client(
+            base_url=f"{settings.tracking_uri}/api/2.0/mlflow/",
+            auth=Login(Path("~/.mlflow/credentials").expanduser()),
+            timeout=_TIMEOUT,
+        )
         self._converting = threading.Lock()
 
     def find(self, alias: str) -> ModelVersion | None:

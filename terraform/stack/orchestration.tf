@@ -117,7 +117,11 @@ module "airflow_scheduler" {
     [for network in ["airflow", "airflow-db", "data", "tracking"] : docker_network.this[network].name],
     local.source_networks,
   )
-  folders = { "/opt/airflow/dags" = "${local.state_dir}/dags" }
+  # MLflow's client finds its user and password in the second one, by itself.
+  folders = merge(
+    { "/opt/airflow/dags" = "${local.state_dir}/dags" },
+    local.mlflow_asks ? { "/tmp/.mlflow" = "${local.secrets}/airflow/.mlflow" } : {},
+  )
   volumes = { (docker_volume.this["airflow-logs"].name) = "/opt/airflow/logs" }
 
   command     = ["airflow", "scheduler"]

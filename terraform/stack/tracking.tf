@@ -1,10 +1,13 @@
-# MLflow: its schema is migrated to the end before its server starts.
+# MLflow: its schema is migrated to the end before its server starts, and where it asks for a login, its users are made.
 
 locals {
+  mlflow_asks  = var.mlflow_auth == "true" || (var.mlflow_auth == "auto" && (var.edge_tls || !startswith(var.bind_address, "127.")))
+  mlflow_login = local.mlflow_asks ? { MLFLOW_AUTH_CONFIG_PATH = "/run/secrets/login.ini" } : {}
+
   # How else browsers call it.
   mlflow_names = concat(["${var.bind_address}:${var.mlflow_port}"], [for name in compact(split(",", var.edge_names)) : "${name}:${var.mlflow_port}"])
 
-  mlflow_environment = merge(local.mlflow_edge, {
+  mlflow_environment = merge(local.mlflow_edge, local.mlflow_login, {
     AWS_SHARED_CREDENTIALS_FILE        = "/run/secrets/aws-credentials"
     HOME                               = "/tmp"
     MLFLOW_ARTIFACTS_DESTINATION       = "s3://${var.minio_bucket}"
@@ -36,11 +39,12 @@ module "mlflow_migrate" {
   one_shot = true
   command  = ["python", "/opt/migrate.py"]
   environment = merge(
+    local.mlflow_login,
     { for key in ["HOME", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_DISABLE_TELEMETRY"] : key => local.mlflow_environment[key] },
     { CHECK = "false" },
   )
   secrets_dir = "${local.secrets}/mlflow"
-  secrets     = ["mysql.cnf"]
+  secrets     = concat(["mysql.cnf"], local.mlflow_asks ? ["airflow-password", "login.ini", "model-api-password"] : [])
 
   depends_on = [module.mysql_schema]
 }
@@ -61,7 +65,7 @@ module "mlflow" {
 
   environment = local.mlflow_environment
   secrets_dir = "${local.secrets}/mlflow"
-  secrets     = ["aws-credentials", "mysql.cnf"]
+  secrets     = concat(["aws-credentials", "mysql.cnf"], local.mlflow_asks ? ["login.ini"] : [])
   # Each artifact that comes or goes lies there whole: a model of all rows is some 400 MB, and several clients may ask at once.
   tmpfs = { "/tmp" = "rw,noexec,nosuid,nodev,size=2g,mode=1777" }
 

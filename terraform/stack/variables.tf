@@ -125,6 +125,17 @@ variable "minio_port" {
   }
 }
 
+variable "mlflow_auth" {
+  description = "Whether MLflow asks for a login: true, false or auto, which is true for anything but plain HTTP on loopback."
+  type        = string
+  default     = "auto"
+
+  validation {
+    condition     = contains(["auto", "true", "false"], var.mlflow_auth)
+    error_message = "mlflow_auth is auto, true or false."
+  }
+}
+
 variable "mlflow_port" {
   description = "Port of the host for MLflow."
   type        = number

@@ -286,13 +286,38 @@ def test_with_tls_the_edge_alone_publishes(runs: dict[str, Roots]) -> None:
 
 def test_the_host_s_ports_lead_to_the_network_of_the_edge(runs: dict[str, Roots]) -> None:
     """To the first one in alphabetical order that has a way out: so the engine chooses."""
-    closed = {
-        values["name"] for values in runs["with_tls"].of_type("docker_network") if values["internal"]
-    }
+    closed = {values["name"] for values in runs["with_tls"].of_type("docker_network") if values["internal"]}
     networks = {
         network["name"] for network in runs["with_tls"].containers["edge"]["networks_advanced"]
     } - closed
     assert min(networks) == "covertype-access"
+
+
+def asks_for_a_login(roots: Roots) -> bool:
+    """Whether MLflow does, and its users are made, and the tasks know theirs: all of it or nothing."""
+    server, job, tasks = (
+        roots.containers[name] for name in ("mlflow", "mlflow-migrate", "airflow-scheduler")
+    )
+    login = "MLFLOW_AUTH_CONFIG_PATH=/run/secrets/login.ini"
+    found = {
+        *(login in container["env"] for container in (server, job)),
+        *("/run/secrets/login.ini" in targets(container) for container in (server, job)),
+        "/tmp/.mlflow" in targets(tasks),
+    }
+    assert len(found) == 1
+    return found.pop()
+
+
+def targets(container: dict) -> set[str]:
+    return {mount["target"] for mount in container["mounts"]}
+
+
+def test_mlflow_asks_for_a_login_but_on_loopback(runs: dict[str, Roots]) -> None:
+    assert {name: asks_for_a_login(roots) for name, roots in runs.items()} == {
+        "as_it_is": False,
+        "otherwise": True,  # on another address than loopback
+        "with_tls": True,
+    }
 
 
 def test_without_tls_nothing_is_of_it(stack: Roots) -> None:
@@ -305,18 +330,21 @@ def test_without_tls_nothing_is_of_it(stack: Roots) -> None:
             assert not [entry for entry in container["env"] if entry.startswith(variable)], name
 
 
-def test_no_secret_stands_in_the_state(stack: Roots, secret_files: dict) -> None:
-    state = json.dumps([stack.made, stack.outputs])
+def test_no_secret_stands_in_the_state(runs: dict[str, Roots], secret_files: dict) -> None:
+    states = [runs["as_it_is"], runs["with_tls"]]  # MLflow's login is of the second one
+    state = json.dumps([[roots.made, roots.outputs] for roots in states])
     mounted = {
         mount["source"].split("/secrets/")[-1]
-        for values in stack.containers.values()
+        for roots in states
+        for values in roots.containers.values()
         for mount in values["mounts"]
     }
     for item in secret_files["secret_files_mounted"]:
         value = f"value-of-{item['file'].replace('/', '-')}"
         assert value not in state, item["file"]
         if not item["file"].startswith(("model-api/", "ui/")):  # Ansible's containers mount them
-            assert item["file"] in mounted, f"{item['file']} is made and nobody reads it"
+            paths = {item["file"], str(Path(item["file"]).parent)}
+            assert paths & mounted, f"{item['file']} is made and nobody reads it"
 
 
 def test_a_secret_is_seen_by_its_own_service_alone(stack: Roots) -> None:

@@ -67,6 +67,7 @@ run "words_that_are_none_of_it" {
     edge_names   = "lab.example.org; return 200"
     group_number = 11
     minio_bucket = "My_Bucket"
+    mlflow_auth  = "yes"
     mysql_databases = {
       mysql-data-store = { schema = "datadb", user = "admin", grants = ["ALL"] }
       mysql-mlflow     = { schema = "mlflow", user = "mlflow", grants = ["SELECT"] }
@@ -86,6 +87,7 @@ run "words_that_are_none_of_it" {
     var.edge_names,
     var.group_number,
     var.minio_bucket,
+    var.mlflow_auth,
     var.mysql_databases,
     var.patience,
     var.promote_policy,
