@@ -39,6 +39,7 @@ def docker(*arguments: str) -> str:
 def inputs(tmp_path: Path) -> Iterator[dict[str, Any]]:
     """What both are told; with names of a network and a volume that are there, and a secret file."""
     (tmp_path / "password").write_text("secret", encoding="utf-8")
+    (tmp_path / "folder").mkdir()
     label = f"--label=stack={STACK}"
     docker("network", "create", label, f"{STACK}-one")
     docker("network", "create", label, f"{STACK}-two")
@@ -53,6 +54,7 @@ def inputs(tmp_path: Path) -> Iterator[dict[str, Any]]:
         "environment": {"COLOUR": "blue"},
         "healthcheck": ["true"],
         "patience": 7,
+        "folders": {"/folder": str(tmp_path / "folder")},
         "networks": [f"{STACK}-one", f"{STACK}-two"],
         "ports": {"8000": 28000},
         "tmpfs": {"/run": "rw,noexec,nosuid,nodev,size=1m"},
