@@ -1,4 +1,4 @@
-# MLflow: its schema is migrated to the end before its server starts, and where it asks for a login, its users are made.
+# MLflow: its schema is migrated to the end before its server starts.
 
 locals {
   mlflow_asks  = var.mlflow_auth == "true" || (var.mlflow_auth == "auto" && (var.edge_tls || !startswith(var.bind_address, "127.")))
@@ -39,12 +39,11 @@ module "mlflow_migrate" {
   one_shot = true
   command  = ["python", "/opt/migrate.py"]
   environment = merge(
-    local.mlflow_login,
     { for key in ["HOME", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_DISABLE_TELEMETRY"] : key => local.mlflow_environment[key] },
     { CHECK = "false" },
   )
   secrets_dir = "${local.secrets}/mlflow"
-  secrets     = concat(["mysql.cnf"], local.mlflow_asks ? ["airflow-password", "login.ini", "model-api-password"] : [])
+  secrets     = ["mysql.cnf"]
 
   depends_on = [module.mysql_schema]
 }
@@ -65,7 +64,7 @@ module "mlflow" {
 
   environment = local.mlflow_environment
   secrets_dir = "${local.secrets}/mlflow"
-  secrets     = concat(["aws-credentials", "mysql.cnf"], local.mlflow_asks ? ["login.ini"] : [])
+  secrets     = concat(["aws-credentials", "mysql.cnf"], local.mlflow_asks ? ["airflow-password", "login.ini", "model-api-password"] : [])
   # Each artifact that comes or goes lies there whole: a model of all rows is some 400 MB, and several clients may ask at once.
   tmpfs = { "/tmp" = "rw,noexec,nosuid,nodev,size=2g,mode=1777" }
 

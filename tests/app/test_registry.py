@@ -21,7 +21,9 @@ def shown(file: Path) -> str | None:
 
 
 def written(file: Path, password: str) -> None:
-    file.write_text(f"[mlflow]\nmlflow_tracking_username = model-api\nmlflow_tracking_password = {password}\n")
+    file.write_text(
+        f"[mlflow]\nmlflow_tracking_username = model-api\nmlflow_tracking_password = {password}\n"
+    )
 
 
 def test_without_a_file_nobody_is_named(tmp_path: Path) -> None:
