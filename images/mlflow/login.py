@@ -1,7 +1,7 @@
 """Make the users of MLflow's login, with the passwords of the secret files, before the server starts.
 
-The database is new at each start, in memory, and holds nothing that these files do not say: to replace a password
-is to start again. On MySQL the migrations of MLflow's login fail (3.17: two foreign keys of one name).
+The database is new at each start, in memory, and holds nothing that these files do not say: to replace a
+password is to start again. On MySQL the migrations of the login fail (3.17: two foreign keys of one name).
 """
 
 import configparser
