@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -52,6 +53,7 @@ ORDER = (
     "test_rotation",
     "test_bundle",
     "test_backup",
+    "test_edge",
     "test_destroy",
     "test_remote_host",
 )
@@ -77,7 +79,14 @@ class Stack:
         return PROJECT / ".stack" / self.name / "secrets"
 
     def url(self, service: str) -> str:
-        return f"http://127.0.0.1:{self.variables[service.upper().replace('-', '_') + '_PORT']}"
+        scheme = "https" if self.variables.get("EDGE_TLS") == "true" and service != "data-api" else "http"
+        return f"{scheme}://127.0.0.1:{self.variables[service.upper().replace('-', '_') + '_PORT']}"
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """What a client trusts: the lab's own authority where TLS is on, and who is always trusted otherwise."""
+        authority = self.secrets.parent / "ca.crt"
+        return ssl.create_default_context(cafile=authority if authority.is_file() else None)
 
     def make(self, target: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the project as a user types it."""
@@ -156,11 +165,17 @@ class Stack:
         base = self.url("airflow")
         password = (self.secrets / "values" / "airflow-airflow").read_text(encoding="utf-8").strip()
         answer = httpx.post(
-            f"{base}/auth/token", json={"username": "airflow", "password": password}, timeout=30
+            f"{base}/auth/token",
+            json={"username": "airflow", "password": password},
+            timeout=30,
+            verify=self.trust,
         ).raise_for_status()
         token = answer.json()["access_token"]
         return httpx.Client(
-            base_url=f"{base}/api/v2", headers={"Authorization": f"Bearer {token}"}, timeout=30
+            base_url=f"{base}/api/v2",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+            verify=self.trust,
         )
 
     def run_dag(self, **params: Any) -> dict[str, Any]:
