@@ -84,7 +84,7 @@ class Stack:
 
     @property
     def trust(self) -> ssl.SSLContext:
-        """What a client trusts: the lab's own authority where TLS is on, and who is always trusted otherwise."""
+        """What a client trusts: the lab's own authority where there is one."""
         authority = self.secrets.parent / "ca.crt"
         return ssl.create_default_context(cafile=authority if authority.is_file() else None)
 
