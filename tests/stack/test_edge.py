@@ -1,4 +1,4 @@
-"""TLS and logins at the edge: `make up` with EDGE_TLS=true on the stack as it runs, which stays so to its end."""
+"""TLS and logins at the edge: `make up` with EDGE_TLS=true on the stack as it runs, which then stays so."""
 
 import re
 import ssl
@@ -73,7 +73,7 @@ def test_a_service_does_not_reach_another_one_through_the_edge(stack: Stack) -> 
     ]
     for service in ("ui", "mlflow", "airflow-scheduler"):
         assert inside(stack, service, PROBE, "\n".join(targets) + "\n").stdout == "", service
-    services = "ui 8503,model-api 8989,airflow-api-server 8080,mlflow 5000,minio 9001".split(",")
+    services = ["ui 8503", "model-api 8989", "airflow-api-server 8080", "mlflow 5000", "minio 9001"]
     reached = inside(stack, "edge", PROBE, "".join(f"{one[:2]} {one}\n" for one in services)).stdout.split()
     assert sorted(reached) == sorted(one[:2] for one in services)
 
