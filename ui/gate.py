@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import math
 import os
+import socket
 import threading
 import time
 from collections import OrderedDict
@@ -104,8 +105,22 @@ def judge(password: str) -> None:
 
 
 def address() -> str:
-    """Where the reader comes from; behind a proxy, that is the proxy."""
-    return st.context.ip_address or "this machine"
+    """Where the reader comes from; behind the edge (UI_EDGE, its host name), where it says. Behind any other
+    proxy, that is the proxy: whoever else sends the header is not believed.
+    """
+    peer = st.context.ip_address or "this machine"
+    if peer in addresses(os.environ.get("UI_EDGE", "")):
+        return st.context.headers.get("X-Forwarded-For") or peer
+    return peer
+
+
+def addresses(name: str) -> set[str]:
+    """Those that a host name has now; none without a name."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM) if name else []
+    except socket.gaierror:
+        return set()
+    return {str(place[0]) for *_, place in found}
 
 
 def is_same(given: str, password: str) -> bool:

@@ -1,7 +1,9 @@
 """Who may ask: with a key where one is set, and nobody for another caller's sake more often than allowed."""
 
+import asyncio
 import hmac
 import math
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ OPEN = frozenset(
         "/openapi.json",
     }
 )
+_EDGE_SECONDS = 5  # for which its addresses are believed
 _DETAIL = f"This call needs the key of this API in the header {HEADER}"
 
 
@@ -58,19 +61,51 @@ class KeyRequired:
         await self._app(scope, receive, send)
 
 
+class Callers:
+    """Tells callers apart by their address; behind the edge, by the one that it tells. Nobody else is believed."""
+
+    def __init__(self, edge: str) -> None:
+        """Take the host name of the edge; empty, and there is none."""
+        self._edge = edge
+        self._addresses: frozenset[str] = frozenset()
+        self._known_until = 0.0
+
+    async def address(self, scope: Scope) -> str:
+        """Where a request comes from."""
+        peer: str = scope["client"][0] if scope["client"] else ""
+        if not self._edge or peer not in await self._edge_addresses():
+            return peer
+        told = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        return told[0].decode("latin-1") if told else peer
+
+    async def _edge_addresses(self) -> frozenset[str]:
+        """Those that its name has now: a container that is made anew may have another."""
+        if time.monotonic() >= self._known_until:
+            try:
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    self._edge, None, type=socket.SOCK_STREAM
+                )
+            except socket.gaierror:
+                found = []
+            self._addresses = frozenset(str(address[0]) for *_, address in found)
+            self._known_until = time.monotonic() + _EDGE_SECONDS
+        return self._addresses
+
+
 class RateLimit:
     """Refuse what one address asks more often than allowed; each process counts for itself."""
 
-    def __init__(self, app: ASGIApp, limit: RateLimitItem) -> None:
+    def __init__(self, app: ASGIApp, limit: RateLimitItem, callers: Callers) -> None:
         """Wrap `app`."""
         self._app = app
         self._limit = limit
+        self._callers = callers
         self._window = MovingWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is open, and what is not too often."""
         if scope["type"] == "http" and scope["path"] not in OPEN:
-            caller = scope["client"][0] if scope["client"] else ""
+            caller = await self._callers.address(scope)
             if not self._window.hit(self._limit, caller):
                 free = self._window.get_window_stats(self._limit, caller).reset_time
                 seconds = max(1, math.ceil(free - time.time()))

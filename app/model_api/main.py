@@ -21,7 +21,7 @@ from covertype import contract
 from covertype.settings import Settings
 from covertype.version import CHALLENGER
 from model_api import logs, metrics, schemas
-from model_api.access import KeyRequired, RateLimit, describe_key, read_key
+from model_api.access import Callers, KeyRequired, RateLimit, describe_key, read_key
 from model_api.archive import Archive, MySQLArchive
 from model_api.asking import Away
 from model_api.attendance import Attended
@@ -124,7 +124,8 @@ def _layers(settings: ApiSettings, key: bytes | None) -> list[Middleware]:
     if key:
         layers.append(Middleware(KeyRequired, key=key))
     if settings.rate_limit:
-        layers.append(Middleware(RateLimit, limit=limits.parse(settings.rate_limit)))
+        callers = Callers(settings.edge)
+        layers.append(Middleware(RateLimit, limit=limits.parse(settings.rate_limit), callers=callers))
     layers.append(Middleware(BodyLimit, limit=settings.body_limit, seconds=settings.body_seconds))
     return layers
 

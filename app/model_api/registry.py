@@ -1,14 +1,11 @@
 """The model registry as serving needs it: questions by MLflow's REST API, loading in a process of its own."""
 
-import configparser
 import json
 import logging
 import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Generator
-from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
@@ -16,6 +13,7 @@ import httpx
 from covertype.settings import Settings
 from covertype.version import CHAMPION, ModelVersion
 from model_api.engine import PipelineEngine
+from model_api.login import Login
 from model_api.model import ServingModel, UnfitModel
 from model_api.shelf import NotReady, Shelf
 
@@ -48,26 +46,6 @@ class Registry(Protocol):
         """Give every version, the newest first."""
 
 
-class Login(httpx.Auth):
-    """The user and password that MLflow's own client would send, read from its file each time: they may be
-    replaced. Without the file the registry asks for none.
-    """
-
-    def __init__(self, file: Path) -> None:
-        """Read nothing yet."""
-        self._file = file
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
-        """See httpx.Auth."""
-        if self._file.is_file():
-            config = configparser.ConfigParser(interpolation=None)
-            config.read_string(self._file.read_text(encoding="utf-8"))
-            user, password = (config["mlflow"][f"mlflow_tracking_{key}"] for key in ("username", "password"))
-            yield from httpx.BasicAuth(user, password).auth_flow(request)
-        else:
-            yield request
-
-
 class MlflowRegistry:
     """The registry of the library's settings, and a shelf for what was fetched from it."""
 
@@ -77,7 +55,7 @@ class MlflowRegistry:
         self._shelf = shelf
         self._client = httpx.Client(
             base_url=f"{settings.tracking_uri}/api/2.0/mlflow/",
-            auth=Login(Path("~/.mlflow/credentials").expanduser()),
+            auth=Login(),
             timeout=_TIMEOUT,
         )
         self._converting = threading.Lock()

@@ -17,6 +17,7 @@ import httpx
 from covertype import contract
 from covertype.settings import Settings
 from model_api.asking import Away
+from model_api.login import Login
 from model_api.logs import reason
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,9 @@ _MOST_KEPT = 100
 _ARTIFACTS = "api/2.0/mlflow-artifacts/artifacts"
 _SCHEME = "mlflow-artifacts"
 _FOLDER = "report"
-# No run writes there: to list it asks the store, and brings nothing.
-_NOWHERE = "is-the-store-there"
+# No run writes there: to list it asks the store, and brings nothing. Behind its login MLflow lets in by the
+# experiment that a path begins with; this is the one that it always has.
+_NOWHERE = "0/is-the-store-there"
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ class MlflowReports:
 
     def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
         """Ask nothing yet: MLflow may be away."""
-        self._client = httpx.Client(base_url=settings.tracking_uri, timeout=_SECONDS, transport=transport)
+        self._client = httpx.Client(
+            base_url=settings.tracking_uri, auth=Login(), timeout=_SECONDS, transport=transport
+        )
         self._kept: OrderedDict[str, Report] = OrderedDict()
 
     def check(self) -> None:

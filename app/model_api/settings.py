@@ -33,6 +33,10 @@ class ApiSettings(BaseSettings):
         default="", description="calls of one address, for each process, e.g. `100/second`; empty: no limit"
     )
 
+    edge: str = Field(
+        default="", description="host name of the proxy that tells callers' addresses; empty: there is none"
+    )
+
     mysql_host: str = Field(default="", description="where predictions are recorded; empty: they are not")
     mysql_port: int = 3306
     mysql_database: str = "datadb"

@@ -1,4 +1,4 @@
-# The edge: where TLS is on, the one container that publishes ports (docs/decisions/0043).
+# The edge: where TLS is on, the one container that publishes ports (docs/decisions/0044).
 
 locals {
   scheme = var.edge_tls ? "https" : "http"
@@ -14,7 +14,7 @@ module "edge" {
 
   name       = "edge"
   stack_name = local.stack_name
-  image      = one(module.edge_image).image_id
+  image      = module.edge_image.image_id
   user       = local.users.edge
   memory_mb  = 256
   patience   = var.patience

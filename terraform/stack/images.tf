@@ -45,9 +45,9 @@ module "minio_image" {
   prebuilt   = var.prebuilt
 }
 
+# Built where TLS is off, too: a bundle is for both, and an image is not taken away and built again with a switch.
 module "edge_image" {
   source = "../modules/image"
-  count  = var.edge_tls ? 1 : 0
 
   name       = "edge"
   stack_name = local.stack_name

@@ -2,8 +2,7 @@ output "images" {
   description = "Tags of the images that the stack builds, by name; Ansible runs two of them and sweeps older ones."
   value = merge(
     { for name, image in module.service_image : name => image.name },
-    { for image in module.edge_image : "edge" => image.name },
-    { minio = module.minio_image.name, python = module.python_image.name },
+    { edge = module.edge_image.name, minio = module.minio_image.name, python = module.python_image.name },
   )
 }
 

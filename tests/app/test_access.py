@@ -1,5 +1,6 @@
 """The key, asked of every call but those of probes, and how often one may ask."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from covertype import contract
 from covertype.settings import Settings
+from model_api import access
 from model_api.access import OPEN
 from model_api.main import create_app
 from model_api.settings import ApiSettings
@@ -100,6 +102,41 @@ def test_the_limit_is_of_each_address(registry: FakeRegistry, tmp_path: Path) ->
         wait_until(lambda: one.get("/ready").status_code == 200, "version 1 is served")
         other = TestClient(app, client=("10.0.0.2", 1))
         assert [caller.get("/model").status_code for caller in (one, other, one)] == [200, 200, 429]
+
+
+def test_behind_the_edge_the_limit_is_of_whom_it_tells(
+    registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it alone: another one that sends the header is counted as what it is."""
+    names = {"edge": "10.0.0.9"}
+
+    def look_up(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        if host not in names:
+            raise socket.gaierror
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (names[host], 0))]
+
+    registry.production = 1
+    monkeypatch.setattr(access, "_EDGE_SECONDS", 0)
+    limited = {"rate_limit": "1/hour", "edge": "edge"}
+    app = create_app(registry, Settings(), quick(tmp_path).model_copy(update=limited))
+
+    def ask(peer: str, told: str) -> int:
+        caller = TestClient(app, client=(peer, 1), headers={"X-Forwarded-For": told})
+        return caller.get("/model").status_code
+
+    with TestClient(app) as probe:
+        wait_until(lambda: probe.get("/ready").status_code == 200, "version 1 is served")
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        assert [ask("10.0.0.9", told) for told in ("192.0.2.1", "192.0.2.2", "192.0.2.1")] == [200, 200, 429]
+        assert [ask("10.0.0.8", told) for told in ("192.0.2.3", "192.0.2.4")] == [200, 429]
+        # The edge is made anew at another address; somebody else may have the old one.
+        names["edge"] = "10.0.0.7"
+        assert ask("10.0.0.7", "192.0.2.5") == 200
+        assert ask("10.0.0.9", "192.0.2.6") == 200
+        assert ask("10.0.0.9", "192.0.2.7") == 429
+        names.clear()
+        assert ask("10.0.0.7", "192.0.2.8") == 200
+        assert ask("10.0.0.7", "192.0.2.9") == 429
 
 
 def test_what_is_no_limit_is_refused_at_the_start() -> None:

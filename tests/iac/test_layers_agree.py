@@ -87,7 +87,7 @@ def test_secret_files_belong_to_the_users_of_the_containers(secret_files: dict) 
 
 def test_images_run_as_the_users_that_terraform_names() -> None:
     text = (PROJECT / "terraform/stack/locals.tf").read_text(encoding="utf-8")
-    for name, uid in re.findall(r'^\s+(airflow|minio|mlflow)\s+= "(\d+):\d+"$', text, re.MULTILINE):
+    for name, uid in re.findall(r'^\s+(airflow|edge|minio|mlflow)\s+= "(\d+):\d+"$', text, re.MULTILINE):
         dockerfile = (PROJECT / "images" / name / "Dockerfile").read_text(encoding="utf-8")
         assert f"\nUSER {uid}\n" in dockerfile, name
 

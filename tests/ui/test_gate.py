@@ -1,7 +1,9 @@
 """A page with a password: nothing of it before, and guessing is slow."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -99,6 +101,32 @@ def test_the_pause_doubles_and_ends_and_is_each_address_s_own() -> None:
     throttle.note("a", right=True)
     throttle.note("a", right=False)
     assert throttle.pause("a") == 0
+
+
+@pytest.mark.parametrize(
+    ("edge", "peer", "told", "found"),
+    [
+        ("", "10.0.0.9", "192.0.2.1", "10.0.0.9"),  # a proxy that nobody named
+        ("edge", "10.0.0.9", "192.0.2.1", "192.0.2.1"),
+        ("edge", "10.0.0.8", "192.0.2.1", "10.0.0.8"),  # somebody else says so
+        ("edge", "10.0.0.9", None, "10.0.0.9"),
+        ("away", "10.0.0.9", "192.0.2.1", "10.0.0.9"),
+        ("edge", None, "192.0.2.1", "this machine"),
+    ],
+)
+def test_a_reader_s_address_is_told_by_the_edge_alone(
+    monkeypatch: pytest.MonkeyPatch, edge: str, peer: str | None, told: str | None, found: str
+) -> None:
+    def look_up(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        if name != "edge":
+            raise socket.gaierror
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.9", 0))]
+
+    headers = {} if told is None else {"X-Forwarded-For": told}
+    monkeypatch.setenv("UI_EDGE", edge)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(gate.st, "context", SimpleNamespace(ip_address=peer, headers=headers))
+    assert gate.address() == found
 
 
 def test_addresses_without_end_take_no_memory_without_end() -> None:
