@@ -62,7 +62,7 @@ class KeyRequired:
 
 
 class Callers:
-    """Tells callers apart by their address; behind the edge, by the one that it tells. Nobody else is believed."""
+    """Tells callers apart by their address; behind the edge, by the one that it tells, and it alone."""
 
     def __init__(self, edge: str) -> None:
         """Take the host name of the edge; empty, and there is none."""
