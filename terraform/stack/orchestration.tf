@@ -93,7 +93,8 @@ module "airflow_api_server" {
   ports        = var.edge_tls ? {} : { 8080 = var.airflow_port }
   bind_address = var.bind_address
 
-  # Behind the edge it is told of the caller's address, and that cookies are for HTTPS alone.
+  # Behind the edge it is told of the caller's address, and that cookies are for HTTPS alone. It knows addresses and no names, and the
+  # edge's is not known before it runs; whoever else is on this network has Airflow's password anyway.
   command     = concat(["airflow", "api-server"], var.edge_tls ? ["--proxy-headers"] : [])
   environment = merge(local.airflow_environment, var.edge_tls ? { FORWARDED_ALLOW_IPS = "*" } : {})
   secrets_dir = "${local.secrets}/airflow"

@@ -33,6 +33,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleT
     values = tmp_path / "secrets/values"
     values.mkdir(parents=True)
     (values / "airflow-fernet-key").write_text("the key of Airflow\n", encoding="utf-8")
+    (tmp_path / "secrets/authority").mkdir()
+    (tmp_path / "secrets/authority/key").write_text("the key of the authority\n", encoding="utf-8")
     monkeypatch.setattr(module, "SECRETS", tmp_path / "secrets")
     monkeypatch.setattr(module, "require_keepers", lambda: None)
     monkeypatch.setattr(module, "versions", lambda: dict(VERSIONS))
@@ -105,13 +107,13 @@ def test_a_set_has_everything_and_is_roots_alone(program: ModuleType, backup: Pa
 def test_nothing_of_a_secret_is_in_a_set_that_was_not_asked_for_them(
     program: ModuleType, backup: Path
 ) -> None:
-    assert not [path for path in backup.iterdir() if b"the key of Airflow" in path.read_bytes()]
+    assert not [path for path in backup.iterdir() if b"the key of " in path.read_bytes()]
 
 
 def test_secrets_are_read_again_by_the_documented_command(program: ModuleType, tmp_path: Path) -> None:
     program.write(tmp_path / "sets", 0, b"correct horse\n")
     (folder,) = (tmp_path / "sets").iterdir()
-    assert b"the key of Airflow" not in (folder / "secrets.tar.enc").read_bytes()
+    assert b"the key of " not in (folder / "secrets.tar.enc").read_bytes()
     (tmp_path / "passphrase").write_text("correct horse\n", encoding="utf-8")
     (tmp_path / "again").mkdir()
     (command,) = [
@@ -123,6 +125,7 @@ def test_secrets_are_read_again_by_the_documented_command(program: ModuleType, t
     command = command.replace(".stack/covertype/secrets", "again")
     subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, check=True)
     assert (tmp_path / "again/values/airflow-fernet-key").read_text() == "the key of Airflow\n"
+    assert (tmp_path / "again/authority/key").read_text() == "the key of the authority\n"
 
 
 def test_an_empty_passphrase_is_refused(program: ModuleType, tmp_path: Path) -> None:

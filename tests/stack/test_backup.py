@@ -208,13 +208,6 @@ def test_a_stack_that_was_destroyed_is_restored(stack: Stack) -> None:
     assert plan.returncode == 0, plan.stdout[-3000:]
 
 
-def test_what_was_restored_learns_on(stack: Stack) -> None:
-    before = int(stack.mysql("SELECT COUNT(*) FROM raw_batches")[0][0])
-    run = stack.run_dag()
-    assert run["state"] == "success", run
-    assert int(stack.mysql("SELECT COUNT(*) FROM raw_batches")[0][0]) == before + 1
-
-
 def test_the_secrets_of_a_set_need_its_passphrase(stack: Stack, passphrase: Path, tmp_path: Path) -> None:
     done = stack.make("backup", SECRETS="1", PASSPHRASE_FILE=str(passphrase), BACKUP_KEEP="1")
     assert done.returncode == 0, done.stdout[-3000:]

@@ -1,15 +1,28 @@
-"""TLS and logins at the edge: `make up` with EDGE_TLS=true on the stack as it runs, which then stays so."""
+"""A stack that others open: TLS at the edge, MLflow's login, the page's password, a limit for each caller.
 
+One `make up` turns them on and one, at the end, off again. The stack is the one that test_backup restored:
+that it learns on is seen here, where its tasks and its API have to say who they are.
+"""
+
+import json
 import re
 import ssl
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
-from .conftest import Stack
+from . import page as tools
+from .conftest import Stack, wait_until
+from .page import opened, press, words
 from .test_end_to_end import SERVICES
 from .test_security import PROBE, inside, value
 
+LIMIT = 400
+ON = {"EDGE_TLS": "true", "UI_PROTECTED": "true", "MODEL_API_RATE_LIMIT": f"{LIMIT}/minute"}
 # What each answers with to somebody who has not signed in, by the name of its port.
 OPEN = {
     "ui": ("/_stcore/health", 200),
@@ -22,12 +35,21 @@ OPEN = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def edge(stack: Stack) -> None:
-    """Turn TLS on."""
-    stack.variables["EDGE_TLS"] = "true"
+def edge(stack: Stack) -> Iterator[None]:
+    """All of it turned on; the last test turns it off."""
+    stack.variables |= ON
     done = stack.make("up")
     assert done.returncode == 0, done.stdout[-5000:]
     assert f"https://127.0.0.1:{stack.variables['UI_PORT']}" in done.stdout
+    yield
+    for name in ON:
+        stack.variables.pop(name, None)
+
+
+def publishers(stack: Stack) -> set[str]:
+    """Who publishes a port; not the source, which is the world outside."""
+    found = {name for name, record in stack.inspect().items() if record["HostConfig"]["PortBindings"]}
+    return found - {"data-api"}
 
 
 def test_a_second_up_would_change_nothing_and_all_checks_hold(stack: Stack) -> None:
@@ -35,14 +57,15 @@ def test_a_second_up_would_change_nothing_and_all_checks_hold(stack: Stack) -> N
     assert plan.returncode == 0, plan.stdout[-3000:]
     verify = stack.make("verify")
     assert verify.returncode == 0, verify.stdout[-3000:]
-    assert "https://" in stack.make("status").stdout
+    status = stack.make("status").stdout
+    assert re.search(r"^edge +running +Up .*healthy", status, re.MULTILINE)
+    assert f" {stack.url('mlflow')} " in status
+    for name in SERVICES | {"edge"}:
+        assert stack.inspect()[name]["State"]["Health"]["Status"] == "healthy", name
 
 
 def test_the_edge_alone_publishes(stack: Stack) -> None:
-    publishers = {
-        name for name, record in stack.inspect().items() if any(record["HostConfig"]["PortBindings"] or {})
-    }
-    assert publishers == {"edge", "data-api"}  # the source is the world outside
+    assert publishers(stack) == {"edge"}
 
 
 @pytest.mark.parametrize("service", sorted(OPEN))
@@ -55,6 +78,7 @@ def test_a_service_answers_over_https_and_not_without(stack: Stack, service: str
 
     plain = httpx.get(url.replace("https:", "http:"), timeout=30)
     assert (plain.status_code, plain.headers["location"]) == (301, url)
+    assert "strict-transport-security" not in plain.headers
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
         httpx.get(url, timeout=30)  # whoever does not trust the lab's authority
     old = ssl.create_default_context(cafile=stack.secrets.parent / "ca.crt")
@@ -66,16 +90,18 @@ def test_a_service_answers_over_https_and_not_without(stack: Stack, service: str
 def test_a_service_does_not_reach_another_one_through_the_edge(stack: Stack) -> None:
     """By none of its addresses. The way is there, as the edge reaches the services by it."""
     networks = stack.inspect()["edge"]["NetworkSettings"]["Networks"]
-    targets = [
-        f"{name}:{port} {network['IPAddress']} {port}"
+    targets = "".join(
+        f"{name}:{port} {network['IPAddress']} {port}\n"
         for name, network in networks.items()
         for port in (5000, 8080, 9000)
-    ]
-    for service in ("ui", "mlflow", "airflow-scheduler"):
-        assert inside(stack, service, PROBE, "\n".join(targets) + "\n").stdout == "", service
+    )
+    with ThreadPoolExecutor() as pool:
+        within = ("ui", "mlflow", "airflow-scheduler")
+        reached = list(pool.map(lambda one: inside(stack, one, PROBE, targets).stdout, within))
+    assert reached == ["", "", ""]
     services = ["ui 8503", "model-api 8989", "airflow-api-server 8080", "mlflow 5000", "minio 9001"]
-    reached = inside(stack, "edge", PROBE, "".join(f"{one[:2]} {one}\n" for one in services)).stdout.split()
-    assert sorted(reached) == sorted(one[:2] for one in services)
+    met = inside(stack, "edge", PROBE, "".join(f"{one[:2]} {one}\n" for one in services)).stdout.split()
+    assert sorted(met) == sorted(one[:2] for one in services)
 
 
 def test_the_edge_holds_its_own_key_and_none_of_the_authority(stack: Stack) -> None:
@@ -124,34 +150,115 @@ def test_no_password_of_mlflow_is_to_be_seen(stack: Stack) -> None:
         seen = inside(stack, service, "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null").stdout
         text = seen + stack.docker("inspect", f"{stack.name}-{service}")
         assert not [password for password in passwords if password in text], service
-    shown = stack.make("credentials").stdout
-    assert re.search(rf"MLflow +admin +{re.escape(passwords[0])}", shown)
+    shown = [line.split() for line in stack.make("credentials").stdout.splitlines()]
+    assert ["MLflow", "admin", passwords[0], stack.url("mlflow")] in shown
 
 
-def test_a_run_ends_well_and_the_api_predicts(stack: Stack) -> None:
-    run = stack.run_dag()
+def ask(stack: Stack, path: str) -> Any:
+    """What the model API says."""
+    answer = httpx.get(f"{stack.url('model-api')}{path}", verify=stack.trust, timeout=60)
+    return answer.raise_for_status().json()
+
+
+def serving(stack: Stack) -> tuple[str, str]:
+    """The version in Production, and the one that the API serves."""
+    in_production = [one["version"] for one in ask(stack, "/models") if one["stage"] == "Production"]
+    return str(in_production[0]), str(ask(stack, "/model")["version"])
+
+
+def test_the_stack_learns_and_promotes_and_the_api_follows(stack: Stack) -> None:
+    """A run that registers a version, and one that makes another one Production; the API reads them all."""
+    (before, _), known = serving(stack), len(ask(stack, "/models"))
+    batches = int(stack.mysql("SELECT COUNT(*) FROM raw_batches")[0][0])
+    run = stack.run_dag(fraction=0.1)
     assert run["state"] == "success", run
-    api = stack.url("model-api")
-    example = httpx.get(f"{api}/schema", verify=stack.trust, timeout=30).json()["examples"][0]
-    answer = httpx.post(f"{api}/predict", json=example, verify=stack.trust, timeout=30)
-    assert answer.raise_for_status().json()["prediction"] in range(7)
-    # The registry is asked with the API's own user.
-    listed = httpx.get(f"{api}/models", verify=stack.trust, timeout=30).raise_for_status().json()
-    assert [one for one in listed if one["stage"] == "Production"]
+    assert int(stack.mysql("SELECT COUNT(*) FROM raw_batches")[0][0]) == batches + 1
+    assert len(ask(stack, "/models")) == known + 1
+    newest = ask(stack, "/models")[0]["version"]
+    report = ask(stack, f"/models/{newest}/evaluation")
+    assert report["per_batch"]
+    assert len(report["confusion"]["counts"]) == 7
+
+    (at, _) = serving(stack)
+    if at == before:  # the new version, of a part of the rows, was no better
+        assert stack.run_dag(action="rollback")["state"] == "success"
+    after = wait_until(lambda: serving(stack), lambda now: now[0] == now[1] != before, 60)
+    state = {service["name"]: service["status"] for service in ask(stack, "/state")["services"]}
+    assert {state[name] for name in ("mlflow", "minio", "mysql-data-store")} == {"up"}, state
+    example = ask(stack, "/schema")["examples"][0]
+    answer = httpx.post(f"{stack.url('model-api')}/predict", json=example, verify=stack.trust, timeout=30)
+    assert answer.raise_for_status().json()["model_version"] == after[0]
 
 
-def test_a_page_is_drawn_over_its_websocket(stack: Stack, browser_page: object) -> None:
-    context = browser_page.context.browser.new_context(
-        ignore_https_errors=True
-    )  # its own list of authorities
+@pytest.fixture
+def trusting(browser: Any) -> Any:
+    """A browser that takes any certificate: it has its own list of authorities. httpx checks ours."""
+    new = browser.new_context
+    browser.new_context = lambda **options: new(ignore_https_errors=True, **options)
+    return browser
+
+
+def test_a_page_with_a_password(stack: Stack, trusting: Any) -> None:
+    """Drawn over a WebSocket, which the edge passes on."""
+    said = words("en")["gate"]
+    with opened(trusting, tools.address(stack, "models"), "en") as page:
+        expect(page.locator("h1")).to_have_text(said["title"])
+        assert "modelo" not in page.content()
+        assert tools.barriers(page) == []
+        tools.picture(page, "password-light")
+        page.get_by_label(said["password"], exact=True).fill("wrong")
+        press(page, said["open"])
+        expect(page.get_by_text(said["wrong"])).to_be_visible()
+        page.get_by_label(said["password"], exact=True).fill(value(stack, "ui-password"))
+        press(page, said["open"])
+        expect(page.locator(".st-key-gate")).to_have_count(0)
+        expect(page.locator("h1")).to_have_text(words("en")["models"]["title"])
+        link = page.get_by_role("link", name=words("en")["models"]["mlflow"]).get_attribute("href")
+    assert link.startswith(stack.url("mlflow"))
+
+    # Its own pages ask MLflow by more than questions, and it looks at where they are from.
+    login = {"username": "admin", "password": value(stack, "mlflow-admin")}
+    context = trusting.new_context(http_credentials=login)
     page = context.new_page()
-    page.goto(f"{stack.url('ui')}/?lang=en")
-    page.get_by_role("button", name="Predict", exact=True).wait_for(timeout=60_000)
+    page.goto(link)
+    page.get_by_text("champion").first.wait_for(timeout=60_000)
     context.close()
 
 
+# Calls the model API so often from where this runs, and says how often each answer came.
+OFTEN = """
+import collections, json, ssl, sys, httpx
+url, count, header = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+context = ssl.create_default_context(cafile="/ca.crt") if url.startswith("https") else True
+with httpx.Client(verify=False if context is True else context) as client:
+    told = [client.get(url, headers={"X-Forwarded-For": f"{header}{i}"}).status_code for i in range(count)]
+print(json.dumps(collections.Counter(told)))
+"""
+
+
+def test_a_caller_s_limit_is_its_own_and_what_it_says_of_itself_is_not_believed(stack: Stack) -> None:
+    """One caller through the edge and one inside use theirs up, with other addresses in each header."""
+    image = stack.inspect()["ui"]["Config"]["Image"]
+    authority = stack.secrets.parent / "ca.crt"
+    outside = stack.docker(
+        *("run", "--rm", f"--label=stack={stack.name}", f"--network={stack.name}-access"),
+        *(f"--volume={authority}:/ca.crt:ro", "--entrypoint=python", image, "-c", OFTEN),
+        *("https://published:8989/model", str(LIMIT + 5), "192.0.2."),
+    )
+    assert json.loads(outside) == {"200": LIMIT, "429": 5}
+    within = stack.docker(
+        *("exec", f"{stack.name}-ui", "python", "-c", OFTEN),
+        *("http://model-api:8989/model", str(LIMIT + 5), "192.0.2."),
+    )
+    assert json.loads(within)["429"] >= 5  # the page itself has asked too
+    assert httpx.get(f"{stack.url('model-api')}/model", verify=stack.trust, timeout=30).status_code == 200
+    # By the same means the page knows its readers apart.
+    address = stack.inspect()["edge"]["NetworkSettings"]["Networks"][f"{stack.name}-serving"]["IPAddress"]
+    assert inside(stack, "ui", "getent hosts edge").stdout.split()[0] == address
+
+
 def test_who_tries_passwords_is_slowed_down(stack: Stack) -> None:
-    """In Airflow's form and for its tokens; last, as the tests sign in from the same address."""
+    """In Airflow's form and for its tokens; after all that signs in from the same address."""
     base, wrong = stack.url("airflow"), {"username": "airflow", "password": "wrong"}
     with httpx.Client(verify=stack.trust, timeout=30) as client:
         tokens = [client.post(f"{base}/auth/token", json=wrong).status_code for _ in range(30)]
@@ -159,7 +266,15 @@ def test_who_tries_passwords_is_slowed_down(stack: Stack) -> None:
     assert tokens[-1] == 429
 
 
-def test_every_service_is_healthy(stack: Stack) -> None:
-    containers = stack.inspect()
-    for name in SERVICES | {"edge"}:
-        assert containers[name]["State"]["Health"]["Status"] == "healthy", name
+def test_turned_off_the_ports_are_as_they_were(stack: Stack) -> None:
+    for name in ON:
+        del stack.variables[name]
+    done = stack.make("up")
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "edge" not in stack.inspect()
+    assert publishers(stack) == {"airflow-api-server", "minio", "mlflow", "model-api", "ui"}
+    for service, (path, _) in OPEN.items():
+        answer = httpx.get(stack.url(service) + path, timeout=30)
+        assert answer.status_code == 200, service
+        assert "strict-transport-security" not in answer.headers
+    assert not [name for name in stack.labelled("network") if name == f"{stack.name}-access"]

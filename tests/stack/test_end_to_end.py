@@ -147,7 +147,7 @@ def test_credentials_are_shown_on_request(stack: Stack) -> None:
         capture_output=True,
         check=True,
     )
-    assert re.search(rf"^Airflow +airflow +{re.escape(value)}$", done.stdout, re.MULTILINE)
+    assert re.search(rf"^Airflow +airflow +{re.escape(value)} +http://127", done.stdout, re.MULTILINE)
 
 
 def test_a_second_up_changes_nothing(stack: Stack) -> None:

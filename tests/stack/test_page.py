@@ -259,27 +259,3 @@ def test_each_page_is_open_to_all_and_fits(
         width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
         assert width <= LOOKS[look]["viewport"]["width"]
         tools.picture(page, f"{path}-{look}")
-
-
-def test_a_page_with_a_password(stack: Stack, browser: Any) -> None:
-    password = (stack.secrets / "values" / "ui-password").read_text(encoding="utf-8").strip()
-    said = words("en")["gate"]
-    done = stack.make("up", UI_PROTECTED="true")
-    assert done.returncode == 0, done.stdout[-5000:]
-    try:
-        assert stack.make("verify", UI_PROTECTED="true").returncode == 0
-        with opened(browser, tools.address(stack, "models"), "en") as page:
-            expect(page.locator("h1")).to_have_text(said["title"])
-            assert "modelo" not in page.content()
-            assert tools.barriers(page) == []
-            tools.picture(page, "password-light")
-            page.get_by_label(said["password"], exact=True).fill("wrong")
-            press(page, said["open"])
-            expect(page.get_by_text(said["wrong"])).to_be_visible()
-            page.get_by_label(said["password"], exact=True).fill(password)
-            press(page, said["open"])
-            expect(page.locator(".st-key-gate")).to_have_count(0)
-            expect(page.locator("h1")).to_have_text(words("en")["models"]["title"])
-    finally:
-        done = stack.make("up")
-    assert done.returncode == 0, done.stdout[-5000:]
