@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import httpx
@@ -49,7 +50,9 @@ class Registry(Protocol):
 class MlflowRegistry:
     """The registry of the library's settings, and a shelf for what was fetched from it."""
 
-    def __init__(self, settings: Settings, shelf: Shelf) -> None:
+    def __init__(
+        self, settings: Settings, shelf: Shelf, transport: httpx.BaseTransport | None = None
+    ) -> None:
         """Ask nothing yet: the registry may be away."""
         self._settings = settings
         self._shelf = shelf
@@ -57,6 +60,7 @@ class MlflowRegistry:
             base_url=f"{settings.tracking_uri}/api/2.0/mlflow/",
             auth=Login(),
             timeout=_TIMEOUT,
+            transport=transport,
         )
         self._converting = threading.Lock()
 
@@ -106,8 +110,17 @@ class MlflowRegistry:
         answer = self._client.get(path, params=asked)
         if answer.is_client_error and _error_code(answer) in _ABSENT:
             return None
+        # Behind its login MLflow forbids to ask for a model that is not there.
+        if answer.status_code == HTTPStatus.FORBIDDEN and not self._is_there():
+            return None
         found: dict[str, Any] = answer.raise_for_status().json()
         return found
+
+    def _is_there(self) -> bool:
+        """Whether the model was ever registered: a search leaves out what is forbidden."""
+        asked = {"filter": f"name = '{self._settings.model_name}'", "max_results": "1"}
+        found = self._client.get("registered-models/search", params=asked).raise_for_status().json()
+        return bool(found.get("registered_models"))
 
     def _from_shelf(self, version: ModelVersion) -> ServingModel:
         engine, note = self._shelf.engine(version)

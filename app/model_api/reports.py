@@ -132,8 +132,9 @@ class MlflowReports:
     def _folder(self, run_id: str) -> str | None:
         """Where the proxy has the report of a run; None for a run whose artifacts are not the proxy's."""
         answer = self._client.get("api/2.0/mlflow/runs/get", params={"run_id": run_id})
-        if answer.status_code == HTTPStatus.NOT_FOUND:
-            return None  # deleted for good
+        # Deleted for good; behind its login MLflow forbids to ask for what is not there.
+        if answer.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN):
+            return None
         place = urlsplit(answer.raise_for_status().json()["run"]["info"]["artifact_uri"])
         return f"{place.path.strip('/')}/{_FOLDER}" if place.scheme == _SCHEME else None
 

@@ -16,7 +16,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import (
     INVALID_PARAMETER_VALUE,
     RESOURCE_ALREADY_EXISTS,
-    RESOURCE_DOES_NOT_EXIST,
     ErrorCode,
 )
 
@@ -82,7 +81,7 @@ def list_versions(settings: Settings) -> list[ModelVersion]:
     """Every version of the model, the newest first; none is an empty list."""
     client = _client(settings)
     aliases: dict[int, list[str]] = defaultdict(list)
-    with _unless(RESOURCE_DOES_NOT_EXIST):
+    if _is_there(settings):
         # A search leaves the aliases out.
         for alias, number in client.get_registered_model(settings.model_name).aliases.items():
             aliases[int(number)].append(alias)
@@ -100,9 +99,9 @@ def champion(settings: Settings) -> ModelVersion | None:
     """The version in Production, by its alias (stages move in two steps, the alias in one), or None while
     there is none.
     """
-    # MLflow has one answer for a model that is not there, and another one for an alias.
-    with _unless(RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE):
-        return _version(_client(settings).get_model_version_by_alias(settings.model_name, CHAMPION))
+    if _is_there(settings):
+        with _unless(INVALID_PARAMETER_VALUE):  # no such alias
+            return _version(_client(settings).get_model_version_by_alias(settings.model_name, CHAMPION))
     return None
 
 
@@ -174,6 +173,13 @@ def fetch(settings: Settings, version: ModelVersion, folder: str) -> Path:
 
 def _client(settings: Settings) -> MlflowClient:
     return MlflowClient(tracking_uri=settings.tracking_uri, registry_uri=settings.tracking_uri)
+
+
+def _is_there(settings: Settings) -> bool:
+    """Whether the model was ever registered. Behind its login MLflow forbids to ask for one that was not, and
+    only a search tells that from what is forbidden.
+    """
+    return bool(_client(settings).search_registered_models(f"name = '{settings.model_name}'"))
 
 
 def _move(settings: Settings, version: int) -> ModelVersion:

@@ -58,17 +58,12 @@ def test_the_file_is_read_each_time_as_it_may_be_replaced(credentials: Path) -> 
     assert listener.told == expected
 
 
-def test_the_registry_and_the_reports_are_asked_by_name(
-    credentials: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_registry_and_the_reports_are_asked_by_name(credentials: Path, tmp_path: Path) -> None:
     listener, expected = Listener(), written(credentials, "correct horse")
     transport = httpx.MockTransport(listener)
     reports = MlflowReports(Settings(), transport)
     reports.check()
     reports.check_store()
-    registry = MlflowRegistry(Settings(), Shelf(tmp_path))
-    monkeypatch.setattr(registry._client, "_transport", transport)
-    monkeypatch.setattr(registry._client, "_mounts", {})
-    registry.list_versions()
+    MlflowRegistry(Settings(), Shelf(tmp_path), transport).list_versions()
     assert len(listener.told) == 4
     assert set(listener.told) == {expected}

@@ -7,6 +7,8 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from covertype import __main__ as command
 from covertype import artifact, contract, registry, steps, tables
@@ -51,7 +53,13 @@ def test_a_run_without_figures_or_without_a_model_is_refused(fresh: Settings) ->
         registry.register(fresh, run.info.run_id)
 
 
-def test_before_the_first_version(fresh: Settings) -> None:
+def test_before_the_first_version(fresh: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(*_: object) -> None:
+        raise MlflowException("Permission denied", error_code=PERMISSION_DENIED)
+
+    # As MLflow answers behind its login when a model is not there.
+    monkeypatch.setattr(mlflow.MlflowClient, "get_model_version_by_alias", forbid)
+    monkeypatch.setattr(mlflow.MlflowClient, "get_registered_model", forbid)
     assert registry.champion(fresh) is None
     assert registry.list_versions(fresh) == []
     with pytest.raises(registry.RegistryError, match="no version in Production"):
