@@ -112,6 +112,15 @@ def test_the_edge_holds_its_own_key_and_none_of_the_authority(stack: Stack) -> N
     assert not [source for source in mounted if str(authority).startswith(source)]
 
 
+def test_cookies_are_for_https_alone(stack: Stack) -> None:
+    """Of MinIO's console too, which does not know how it is asked."""
+    login = {"accessKey": "admin", "secretKey": value(stack, "minio-admin")}
+    url = f"{stack.url('minio-console')}/api/v1/login"
+    answer = httpx.post(url, json=login, verify=stack.trust, timeout=30)
+    assert answer.status_code == 204
+    assert [cookie.secure for cookie in answer.cookies.jar] == [True]
+
+
 def mlflow(stack: Stack, user: str, secret: str) -> httpx.Client:
     return httpx.Client(
         base_url=f"{stack.url('mlflow')}/api/2.0/mlflow",
