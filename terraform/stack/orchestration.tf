@@ -27,7 +27,7 @@ locals {
     AIRFLOW__CORE__LOAD_EXAMPLES                      = "False"
     AIRFLOW__CORE__PARALLELISM                        = "2"
     AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL = "30"
-    AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL          = "30"
+    AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL          = "5" # a new file is waited for by `make up`
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN               = "postgresql+psycopg2://airflow@airflow-db/airflow?passfile=/run/secrets/pgpass"
     AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK           = "True"
     AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL = "30" # a scheduler that was killed and is back at once finds its tasks in a minute, not in five

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ ORDER = (
     "test_views",
     "test_model_api",
     "test_page",
+    "test_edge",
+    "test_variables",
     "test_security",
     "test_ingest_faults",
     # Those of tests/faults that are short.
@@ -53,7 +56,6 @@ ORDER = (
     "test_rotation",
     "test_bundle",
     "test_backup",
-    "test_edge",
     "test_destroy",
     "test_remote_host",
 )
@@ -215,6 +217,16 @@ def stack() -> Iterator[Stack]:
     yield stack
     if stack.labelled("container") or stack.labelled("volume"):
         stack.make("destroy", YES="1")
+
+
+@pytest.fixture(scope="session")
+def bundle(stack: Stack) -> Iterator[Path]:
+    """An offline bundle, written by the stack as it runs."""
+    done = stack.make("bundle")
+    assert done.returncode == 0, done.stdout[-3000:]
+    folder = PROJECT / "build" / "bundle" / stack.name
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from .conftest import PROJECT, Stack, wait_until
+from .test_bundle import image_ids, raise_from
 from .test_destroy import require_nothing_left
 from .test_drift import minio
 
@@ -171,8 +172,8 @@ def test_a_set_is_written_by_the_schedule(stack: Stack) -> None:
             shutil.rmtree(made)
 
 
-def test_a_stack_that_was_destroyed_is_restored(stack: Stack) -> None:
-    """Its passwords and its Fernet key are new ones by then."""
+def test_a_stack_that_was_destroyed_is_restored(stack: Stack, bundle: Path) -> None:
+    """Its passwords and its Fernet key are new ones by then, and its images come from the bundle."""
     (old,) = sets(stack)
     shutil.rmtree(old)
     answered = answer(stack)
@@ -189,11 +190,12 @@ def test_a_stack_that_was_destroyed_is_restored(stack: Stack) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
     (backup,) = sets(stack)
 
+    images = image_ids(stack)
     destroyed = stack.make("destroy", YES="1")
     assert destroyed.returncode == 0, destroyed.stdout[-3000:]
     require_nothing_left(stack)
-    up = stack.make("up")
-    assert up.returncode == 0, up.stdout[-3000:]
+    raise_from(stack, bundle)
+    assert image_ids(stack) == images
     assert stack.mysql("SELECT COUNT(*) FROM raw_batches") == [["1"]]  # of a stack that begins anew
 
     restored = stack.make("restore", FROM=str(backup), YES="1")
@@ -204,8 +206,16 @@ def test_a_stack_that_was_destroyed_is_restored(stack: Stack) -> None:
     same = answer(stack)
     assert same.pop("prediction_id") != last
     assert same == answered
+    # Whether the bundle is named or not makes no difference by now.
     plan = stack.make("plan")
     assert plan.returncode == 0, plan.stdout[-3000:]
+
+
+def test_what_was_restored_learns_on(stack: Stack) -> None:
+    before = int(stack.mysql("SELECT COUNT(*) FROM raw_batches")[0][0])
+    run = stack.run_dag()
+    assert run["state"] == "success", run
+    assert int(stack.mysql("SELECT COUNT(*) FROM raw_batches")[0][0]) == before + 1
 
 
 def test_the_secrets_of_a_set_need_its_passphrase(stack: Stack, passphrase: Path, tmp_path: Path) -> None:

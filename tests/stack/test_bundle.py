@@ -1,7 +1,8 @@
 """An offline bundle of the stack: whatever `make up` would fetch comes from it, where there is no network.
 
-Commands that need no service of the stack run in a network namespace of their own, where even the loopback is
-down; the engine is met on its socket.
+The stack itself is raised from it in test_backup.py, in the place of the one that was destroyed. What needs
+no service of the stack runs in a network namespace of its own, where even the loopback is down; the engine is
+met on its socket.
 """
 
 import json
@@ -11,10 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from .conftest import PROJECT, Stack
-from .test_end_to_end import production
 
 ROOTS = ("external", "stack")
 
@@ -52,11 +50,16 @@ def terraform_images(stack: Stack, root: str) -> dict[str, dict]:
     return {image["address"]: image["values"] for image in found if image["type"] == "docker_image"}
 
 
-@pytest.fixture(scope="module")
-def bundle(stack: Stack) -> Path:
-    done = stack.make("bundle")
-    assert done.returncode == 0, done.stdout[-3000:]
-    return PROJECT / "build/bundle" / stack.name
+def raise_from(stack: Stack, bundle: Path) -> None:
+    """`make up` of a stack of which not even images are there: the bundle's are loaded, and none is built."""
+    assert image_ids(stack) == {}
+    shown = offline(stack, "bin/playbook", "images", BUNDLE=str(bundle))
+    assert "changed: Load the images of the bundle" in shown
+    known = [image for root in ROOTS for image in terraform_images(stack, root).values()]
+    assert known
+    assert not [image["name"] for image in known if image["build"]]
+    up = stack.make("up", BUNDLE=str(bundle))
+    assert up.returncode == 0, up.stdout[-3000:]
 
 
 def test_it_is_accepted_and_a_damaged_one_is_not(stack: Stack, bundle: Path) -> None:
@@ -102,37 +105,3 @@ def test_the_engine_installs_without_a_network(stack: Stack, bundle: Path, tmp_p
     offline(stack, *apt, "update")
     shown = offline(stack, *apt, "--download-only", "install", "docker.io", "python3-venv")
     assert " docker.io " in shown
-
-
-def test_down_and_up_from_it_keep_rows_and_model_and_nothing_is_built(stack: Stack, bundle: Path) -> None:
-    before = (image_ids(stack), stack.mysql("SELECT COUNT(*) FROM raw_observations"), production(stack))
-    down = stack.make("down")
-    assert down.returncode == 0, down.stdout[-3000:]
-    assert not stack.labelled("container")
-    assert not stack.labelled("network")
-    assert stack.labelled("volume")
-
-    # As on a machine that never built them.
-    stack.docker("image", "rm", *before[0])
-    for root in ROOTS:
-        done = stack.terraform(root, "state", "rm", *terraform_images(stack, root))
-        assert done.returncode == 0, done.stderr
-    assert image_ids(stack) == {}
-
-    shown = offline(stack, "bin/playbook", "images", BUNDLE=str(bundle))
-    assert "changed: Load the images of the bundle" in shown
-    built = [
-        image["name"] for root in ROOTS for image in terraform_images(stack, root).values() if image["build"]
-    ]
-    assert built == []
-
-    up = stack.make("up", BUNDLE=str(bundle))
-    assert up.returncode == 0, up.stdout[-3000:]
-    after = (image_ids(stack), stack.mysql("SELECT COUNT(*) FROM raw_observations"), production(stack))
-    assert after == before
-
-
-def test_without_the_bundle_nothing_differs(stack: Stack, bundle: Path) -> None:
-    done = stack.make("plan")
-    assert done.returncode == 0, done.stdout[-3000:]
-    shutil.rmtree(bundle)

@@ -239,58 +239,6 @@ def run_of(stack: Stack, version: str) -> str:
     return str(found["model_version"]["run_id"])
 
 
-def test_with_two_processes_a_key_a_limit_and_a_challenger(stack: Stack, rows: list[dict[str, Any]]) -> None:
-    asked = {"MODEL_API_WORKERS": "2", "MODEL_API_KEY_REQUIRED": "true", "MODEL_API_SHADOW": "true"}
-    done = stack.make("up", **asked, MODEL_API_RATE_LIMIT="600/minute")
-    assert done.returncode == 0, done.stdout[-5000:]
-    try:
-        api, key = stack.url("model-api"), (stack.secrets / "values" / "model-api-key").read_text().strip()
-        assert httpx.post(f"{api}/predict", json=rows[0], timeout=30).status_code == 401
-        assert stack.make("verify", **asked, MODEL_API_RATE_LIMIT="600/minute").returncode == 0
-        with httpx.Client(base_url=api, headers={"X-API-Key": key}, timeout=30) as client:
-            current = client.get("/model").raise_for_status().json()["version"]
-            other = next(one["version"] for one in client.get("/models").json() if one["version"] != current)
-            alias = f"{stack.url('mlflow')}/api/2.0/mlflow/registered-models/alias"
-            told = {"name": NAME, "alias": "challenger", "version": other}
-            httpx.post(alias, json=told, timeout=30).raise_for_status()
-            # Each of the two processes takes it up; a new connection reaches any of them.
-            wait_until(
-                lambda: httpx.get(f"{api}/metrics", timeout=30).text,
-                lambda text: total(text, "model_api_swaps_total", 'role="challenger"') >= 2,
-                seconds=120,
-            )
-            text = httpx.get(f"{api}/metrics", timeout=30).text
-            counted = total(text, "model_api_predictions_total")
-            shadowed = total(text, "model_api_shadow_rows_total")
-            for number in range(60):
-                row = rows[number % len(rows)]
-                answer = httpx.post(f"{api}/predict", json=row, headers={"X-API-Key": key}, timeout=30)
-                assert answer.raise_for_status().json()["model_version"] == current
-            for name, before in (
-                ("model_api_predictions_total", counted),
-                ("model_api_shadow_rows_total", shadowed),
-            ):
-                wait_until(
-                    lambda name=name: total(httpx.get(f"{api}/metrics", timeout=30).text, name),
-                    lambda now, before=before: now == before + 60,
-                    seconds=30,
-                )
-            refused = [client.get("/schema").status_code for _ in range(1_300)]
-            assert refused.count(429) > 0, "600 a minute of each of two processes"
-        httpx.request("DELETE", alias, json={"name": NAME, "alias": "challenger"}, timeout=30)
-    finally:
-        done = stack.make("up")
-    assert done.returncode == 0, done.stdout[-5000:]
-
-
-def total(text: str, name: str, label: str = "") -> float:
-    """The sum of a metric's samples that have a label."""
-    lines = [
-        line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} ")) and label in line
-    ]
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
-
-
 def ready(stack: Stack) -> bool:
     try:
         return get(stack, "/ready").status_code == 200
