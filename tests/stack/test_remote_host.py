@@ -117,8 +117,8 @@ def playbook(remote: Stack, name: str, *arguments: str, **variables: str) -> lis
 
 
 def test_the_data_source_is_raised_there(remote: Stack) -> None:
-    """Files and secrets, an image that is built, and Terraform's apply: all at the other end."""
-    playbook(remote, "prepare_host")
+    """Files, secrets and certificates, an image that is built, and Terraform's apply: all at the other end."""
+    assert "Have the edge's certificate" in "\n".join(playbook(remote, "prepare_host", EDGE_TLS="true"))
     playbook(remote, "deploy_platform", *DATA_SOURCE)
     assert set(remote.inspect()) == {"data-api"}
     assert httpx.get(f"{remote.url('data-api')}/health", timeout=30).status_code == 200
@@ -138,7 +138,8 @@ def test_the_project_is_there_and_its_secrets_are_nowhere_else(remote: Stack, fo
     assert {"terraform", "images", ".stack"} <= there
     assert not there & {".git", ".env", ".venv", "ansible", "build", "roles", "tests"}
     secrets = folder / "covertype" / ".stack" / NAME / "secrets"
-    assert on_machine("stat", "--format", "%U %a", f"{secrets}/values").split() == ["root", "700"]
+    for name in ("values", "authority"):
+        assert on_machine("stat", "--format", "%U %a", f"{secrets}/{name}").split() == ["root", "700"]
     assert not (PROJECT / ".stack" / NAME).exists()
     assert not (PROJECT / "terraform/stack/terraform.tfstate.d" / NAME).exists()
 
