@@ -117,7 +117,7 @@ def playbook(remote: Stack, name: str, *arguments: str, **variables: str) -> lis
 
 
 def test_the_data_source_is_raised_there(remote: Stack) -> None:
-    """Files, secrets and certificates, an image that is built, and Terraform's apply: all at the other end."""
+    """Files, secrets, a certificate, an image that is built, and Terraform's apply: all at the other end."""
     assert "Have the edge's certificate" in "\n".join(playbook(remote, "prepare_host", EDGE_TLS="true"))
     playbook(remote, "deploy_platform", *DATA_SOURCE)
     assert set(remote.inspect()) == {"data-api"}
