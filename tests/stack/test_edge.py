@@ -58,8 +58,9 @@ def test_a_second_up_would_change_nothing_and_all_checks_hold(stack: Stack) -> N
     status = stack.make("status").stdout
     assert re.search(r"^edge +running +Up .*healthy", status, re.MULTILINE)
     assert f" {stack.url('mlflow')} " in status
+    containers = stack.inspect()
     for name in SERVICES | {"edge"}:
-        assert stack.inspect()[name]["State"]["Health"]["Status"] == "healthy", name
+        assert containers[name]["State"]["Health"]["Status"] == "healthy", name
 
 
 def test_the_edge_alone_publishes(stack: Stack) -> None:
@@ -72,7 +73,7 @@ def test_a_service_answers_over_https_and_not_without(stack: Stack, service: str
     url = stack.url(service) + path
     answer = httpx.get(url, verify=stack.trust, timeout=30)
     assert answer.status_code == status
-    assert answer.headers["strict-transport-security"].startswith("max-age=")
+    assert answer.headers.get_list("strict-transport-security") == ["max-age=31536000"]
 
     plain = httpx.get(url.replace("https:", "http:"), timeout=30)
     assert (plain.status_code, plain.headers["location"]) == (301, url)
@@ -205,6 +206,7 @@ def test_a_page_is_drawn_over_its_websocket_and_leads_to_mlflow(stack: Stack, tr
     with opened(trusting, tools.address(stack, "models"), "en") as page:
         page.get_by_label(said["gate"]["password"], exact=True).fill(value(stack, "ui-password"))
         press(page, said["gate"]["open"])
+        expect(page.locator(".st-key-gate")).to_have_count(0)
         expect(page.locator("h1")).to_have_text(said["models"]["title"])
         link = page.get_by_role("link", name=said["models"]["mlflow"]).get_attribute("href")
     assert link.startswith(stack.url("mlflow"))
@@ -281,4 +283,5 @@ def test_turned_off_the_ports_are_as_they_were(stack: Stack) -> None:
     for service, (path, _) in OPEN.items():
         answer = httpx.get(stack.url(service) + path, timeout=30)
         assert answer.status_code == 200, service
-        assert "strict-transport-security" not in answer.headers
+        # MinIO says it in any case, and browsers take it over HTTPS alone.
+        assert service == "minio" or "strict-transport-security" not in answer.headers
