@@ -74,6 +74,7 @@ def test_all_containers_are_killed_at_other_moments(
     figures.note(f"all killed while {moment} is at work: until the run had ended well", took)
 
 
+@pytest.mark.exhaustive
 def test_a_process_of_the_api_that_dies_loses_no_answer_that_it_gave(
     stack: Stack, rows: list[dict[str, Any]], figures: Figures
 ) -> None:

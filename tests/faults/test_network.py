@@ -54,6 +54,7 @@ def cut_and_look(stack: Stack, load: Load, service: str) -> float:
         return require_promise(stack, run, load, *down)
 
 
+@pytest.mark.exhaustive
 def test_mlflow_is_cut_off(stack: Stack, load: Load, figures: Figures) -> None:
     """Promise: without MLflow the API answers on from its last model, and the run ends well afterwards."""
     took = cut_and_look(stack, load, "mlflow")

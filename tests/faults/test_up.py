@@ -5,8 +5,9 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
 import pytest
 from tests.faults.promise import Figures, health, require_answers, require_healthy
@@ -18,46 +19,34 @@ TIMES = 10
 WHOLE = 120  # seconds that `make up` takes at most after `make down`
 
 
-class Typed:
-    """`make up` as typed on a terminal: a process group of its own, which Ctrl-C reaches as a whole."""
-
-    def __init__(self, stack: Stack, log: Path) -> None:
-        self.log = log
-        with log.open("w", encoding="utf-8") as output:
-            self._process = subprocess.Popen(
-                ["make", "--no-print-directory", "up"],
-                cwd=PROJECT,
-                env={**os.environ, **stack.variables},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def interrupt(self) -> None:
-        """Ctrl-C."""
-        os.killpg(self._process.pid, signal.SIGINT)
-        self._process.wait(timeout=60)
-
-    def ends_within(self, seconds: float) -> bool:
-        try:
-            self._process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+@contextmanager
+def up_until_interrupted(stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
+    """`make up` as typed on a terminal, and at the end of the block Ctrl-C, which reaches all of it."""
+    process = subprocess.Popen(
+        ["make", "--no-print-directory", "up"],
+        cwd=PROJECT,
+        env={**os.environ, **stack.variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,  # the command has a log of its own
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(timeout=60)
 
 
-def test_up_is_interrupted_while_it_makes_a_container(
-    stack: Stack, load: Load, figures: Figures, tmp_path: Path
-) -> None:
+def test_up_is_interrupted_while_it_makes_a_container(stack: Stack, load: Load, figures: Figures) -> None:
     """Promise: after Ctrl-C in the middle of `make up` one more `make up` is enough, and the API answers all
     the time.
     """
     stack.docker("rm", "--force", f"{stack.name}-mlflow")
-    typed = Typed(stack, tmp_path / "interrupted")
-    # It is made and not healthy yet: Terraform waits for it.
-    wait_until(lambda: health(stack).get("mlflow"), lambda how: how == "starting", 120)
-    typed.interrupt()
+    with up_until_interrupted(stack):
+        # It is made and not healthy yet: Terraform waits for it.
+        wait_until(lambda: health(stack).get("mlflow"), lambda how: how == "starting", 600)
     began = time.monotonic()
     done = stack.make("up")
     assert done.returncode == 0, done.stdout[-3000:]
@@ -67,6 +56,7 @@ def test_up_is_interrupted_while_it_makes_a_container(
     require_answers(load)
 
 
+@pytest.mark.exhaustive
 def test_two_ups_at_once(stack: Stack, load: Load, figures: Figures) -> None:
     """Promise: of two `make up` at once one says that it waits, and both end well."""
     began = time.monotonic()
@@ -81,16 +71,15 @@ def test_two_ups_at_once(stack: Stack, load: Load, figures: Figures) -> None:
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("number", range(TIMES))
-def test_up_is_interrupted_at_any_moment(stack: Stack, figures: Figures, tmp_path: Path, number: int) -> None:
+def test_up_is_interrupted_at_any_moment(stack: Stack, figures: Figures, number: int) -> None:
     """Promise: whenever Ctrl-C comes in a `make up` that has everything to start, one more `make up` is
     enough: it ends with a prediction, and leaves nothing to change.
     """
     done = stack.make("down")
     assert done.returncode == 0, done.stdout[-3000:]
     moment = random.Random(f"moment {number}").uniform(1, WHOLE)  # the same ten each time
-    typed = Typed(stack, tmp_path / "interrupted")
-    if not typed.ends_within(moment):
-        typed.interrupt()
+    with up_until_interrupted(stack) as up, suppress(subprocess.TimeoutExpired):
+        up.wait(timeout=moment)
     began = time.monotonic()
     done = stack.make("up")
     took = time.monotonic() - began

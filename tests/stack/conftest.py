@@ -51,6 +51,7 @@ ORDER = (
     "test_up",
     "test_disk_full",
     "test_engine",
+    "test_schedule",
     "test_upkeep",
     "test_drift",
     "test_rotation",

@@ -143,33 +143,31 @@ def test_restore_asks_first(stack: Stack) -> None:
     assert "YES=1" in done.stdout
 
 
-def test_a_set_is_written_by_the_schedule(stack: Stack) -> None:
-    """Promise: with BACKUP_SCHEDULE the host writes sets by itself, and no more when it is empty."""
+def test_the_hosts_cron_has_a_command_that_writes_a_set(stack: Stack, tmp_path: Path) -> None:
+    """Promise: with BACKUP_SCHEDULE the host writes sets by itself, and no more when it is empty. That cron
+    comes to it, `make faults` waits for.
+    """
     entry = Path("/etc/cron.d") / f"{stack.name}-backup"
-    before = sets(stack)
-    done = stack.make("up", BACKUP_SCHEDULE="* * * * *", BACKUP_KEEP="0")
-    assert done.returncode == 0, done.stdout[-3000:]
-    try:
-        log = PROJECT / ".stack/logs" / f"{stack.name}-scheduled-backup.log"
-        wait_until(
-            lambda: (len(sets(stack)), log.read_text() if log.exists() else ""),
-            lambda now: now[0] > len(before),
-            180,
-        )
-    finally:
-        done = stack.make("up")
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert not entry.exists()
-    # One may have waited for the command to end.
-    at_work = ["pgrep", "--full", f"bin/backup write .*/{stack.name}"]
-    wait_until(
-        lambda: subprocess.run(at_work, capture_output=True, check=False).returncode,
-        lambda code: code == 1,
-        120,
+    schedule = (
+        "bin/playbook",
+        "configure_services",
+        "--start-at-task",
+        "Require a schedule that cron understands",
     )
-    for made in sets(stack):
-        if made not in before:
-            shutil.rmtree(made)
+    done = stack.run(*schedule, BACKUP_SCHEDULE="0 2 1 1 *", TO=str(tmp_path))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert subprocess.run(["pgrep", "--exact", "cron"], capture_output=True, check=False).returncode == 0
+    *_, line = entry.read_text(encoding="utf-8").splitlines()
+    *slots, user, command = line.split(maxsplit=6)
+    assert (" ".join(slots), user) == ("0 2 1 1 *", "root")
+    # As cron runs it: with nothing of this shell's environment.
+    variables = {"HOME": "/root", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+    subprocess.run(["/bin/bash", "-c", command], cwd="/root", env=variables, check=True, timeout=300)
+    (made,) = tmp_path.glob("*Z")
+    assert (made / "manifest.json").is_file()
+
+    assert stack.run(*schedule).returncode == 0
+    assert not entry.exists()
 
 
 def test_a_stack_that_was_destroyed_is_restored(stack: Stack, bundle: Path) -> None:

@@ -42,7 +42,7 @@ def draw_all(t: Texts) -> None:
     found = lookups.state()
     if isinstance(found, Problem):
         panels.show_part(t, found)
-        found = without_answer(t, found)
+        found = without_answer(found)
     draw_verdict(t, found)
     st.header(t("state.services"), anchor=False)
     draw_services(t, found.services, found.at)
@@ -60,7 +60,7 @@ def draw_all(t: Texts) -> None:
     draw_runs(t, found.runs, found.at)
 
 
-def without_answer(t: Texts, problem: Problem) -> State:
+def without_answer(problem: Problem) -> State:
     """What is known when the API does not tell its state: that it does not answer, and nothing else."""
     away = "down" if problem.kind is Kind.UNREACHABLE else "unknown"
     services = [Service(name, away if name == SERVICES[0] else "unknown", None, "") for name in SERVICES]
