@@ -35,10 +35,20 @@ def docker(*arguments: str) -> str:
     ).stdout
 
 
+def clear() -> None:
+    """Remove what is there of this test's containers, networks and volumes."""
+    for kind in ("container", "network", "volume"):
+        everything, force = (["--all"], ["--force"]) if kind == "container" else ([], [])
+        found = docker(kind, "ls", *everything, "--quiet", f"--filter=label=stack={STACK}").split()
+        if found:
+            docker(kind, "rm", *force, *found)
+
+
 @pytest.fixture
 def inputs(tmp_path: Path) -> Iterator[dict[str, Any]]:
     """What both are told; with names of a network and a volume that are there, and a secret file."""
     (tmp_path / "password").write_text("secret", encoding="utf-8")
+    clear()  # a run that was killed left what it had made
     label = f"--label=stack={STACK}"
     docker("network", "create", label, f"{STACK}-one")
     docker("network", "create", label, f"{STACK}-two")
@@ -60,10 +70,7 @@ def inputs(tmp_path: Path) -> Iterator[dict[str, Any]]:
         "secrets_dir": str(tmp_path),
         "secrets": ["password"],
     }
-    for name in NAMES.values():
-        subprocess.run(["docker", "rm", "--force", f"{STACK}-{name}"], capture_output=True, check=False)
-    docker("network", "rm", f"{STACK}-one", f"{STACK}-two")
-    docker("volume", "rm", f"{STACK}-data")
+    clear()
 
 
 def by_terraform(inputs: dict[str, Any], folder: Path) -> subprocess.Popen[str]:
